@@ -1,0 +1,1 @@
+"""usechat: the client half of a chat."""

@@ -1,0 +1,1 @@
+"""What a chat is: messages, their parts, and the chunks that make them."""

@@ -1,0 +1,68 @@
+"""JSON, read and written in one place.
+
+JavaScript servers send strings with one half of a surrogate pair: JSON allows the escape
+``\\ud83d`` alone (RFC 8259, section 8.2), UTF-8 cannot carry it. So a text that the fast
+reader refuses is read by the standard library's, and a value that UTF-8 cannot carry is
+written in escaped ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
+
+from usechat.errors import InvalidArgumentError
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def loads(text: str) -> Any:
+    """Read a JSON text.
+
+    Args:
+        text: one JSON value; its strings may hold lone surrogates, escaped.
+
+    Raises:
+        ValueError: the text is no JSON, or beyond what is read: more than 200 levels deep, an
+            integer of more than 4,300 digits.
+    """
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        # The one thing that the standard library reads and the fast reader does not.
+        if "\\ud" not in text and "\\uD" not in text:
+            raise
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def dumps(value: Any) -> bytes:
+    """Write a value as JSON: what json.dumps takes, and pydantic models, dates and the like.
+
+    Args:
+        value: numbers that JSON lacks (NaN, Infinity) become null, as in JavaScript.
+
+    Raises:
+        InvalidArgumentError: the value holds something that JSON cannot say.
+    """
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except (PydanticSerializationError, UnicodeEncodeError, ValueError) as error:
+        try:
+            return _dumps_ascii(value)
+        except (PydanticSerializationError, TypeError, ValueError, RecursionError):
+            raise InvalidArgumentError(
+                f"This cannot be written as JSON: {error}. "
+                "Give values of str, int, float, bool, None, lists, dicts or pydantic models."
+            ) from error
+
+
+def _dumps_ascii(value: Any) -> bytes:
+    plain = to_jsonable_python(value, inf_nan_mode="null")
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=True).encode("ascii")

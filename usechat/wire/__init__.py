@@ -1,0 +1,1 @@
+"""Bytes to chunks and back, one protocol a module; pure."""

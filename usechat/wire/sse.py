@@ -1,0 +1,100 @@
+"""Server-sent events: bytes to the data of events, by the rules of the HTML standard.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from usechat.errors import StreamProtocolError
+
+DEFAULT_MAX_EVENT_SIZE = 16 * 1024 * 1024
+
+
+class SSEDecoder:
+    """Decodes a stream of server-sent events, whatever the split of its bytes.
+
+    Only CR, LF and CRLF end a line; U+2028, U+0085 and the like are text. One byte order mark is
+    stripped, broken UTF-8 becomes U+FFFD, an event without its blank line is dropped. A CR at the
+    end of a piece waits for the next one, which may begin with its LF (as eventsource-parser 3,
+    the SDK's parser, does).
+
+    Args:
+        max_event_size: the most characters that one event may hold before it is complete.
+    """
+
+    def __init__(self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
+        self._max_event_size = max_event_size
+        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._line: list[str] = []  # pieces of a line that has not ended
+        self._data: list[str] = []  # data lines of an event that has not ended
+        self._held = 0  # characters in both
+        self._cr = ""
+
+    def feed(self, piece: bytes) -> list[str]:
+        """Take a piece of the stream; return the data of each event that it completed.
+
+        Args:
+            piece: bytes as they came, of any length.
+
+        Raises:
+            StreamProtocolError: an event is larger than ``max_event_size``.
+        """
+        text = self._cr + self._utf8.decode(piece)
+        self._cr = ""
+        if "\r" in text:
+            if text.endswith("\r"):
+                self._cr = "\r"
+                text = text[:-1]
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if "\n" not in text:
+            self._hold(self._line, text)
+            return []
+        if self._line:
+            text = "".join([*self._line, text])
+            self._held -= len(text)  # what is held again below is added again
+            self._line.clear()
+            self._held = sum(map(len, self._data))
+        return self._split(text)
+
+    def _split(self, text: str) -> list[str]:
+        """Take whole lines and the begin of the next one; return the events they complete."""
+        done: list[str] = []
+        blocks = text.split("\n\n") if not self._data else [text]
+        rest = blocks.pop()
+        for block in blocks:
+            if block.startswith("data: ") and "\n" not in block:
+                done.append(block[6:])
+            else:
+                self._lines(block.split("\n"), done)
+                self._dispatch(done)
+        *lines, begun = rest.split("\n")
+        self._lines(lines, done)
+        self._hold(self._line, begun)
+        return done
+
+    def _lines(self, lines: list[str], done: list[str]) -> None:
+        for line in lines:
+            if not line:
+                self._dispatch(done)
+            elif line.startswith("data:"):
+                self._hold(self._data, line[6 if line.startswith("data: ") else 5 :])
+            elif line == "data":
+                self._hold(self._data, "")
+
+    def _dispatch(self, done: list[str]) -> None:
+        if self._data:
+            done.append("\n".join(self._data))
+            self._data.clear()
+            self._held = 0
+
+    def _hold(self, where: list[str], text: str) -> None:
+        if text or where is self._data:
+            where.append(text)
+        self._held += len(text)
+        if self._held > self._max_event_size:
+            raise StreamProtocolError(
+                f"The server sent an event of more than {self._max_event_size:,} characters. "
+                "Raise max_event_size if such events are expected."
+            )
