@@ -1,1 +1,147 @@
-"""usechat: the client half of a chat."""
+"""usechat: the client half of a chat, the useChat hook of the Vercel AI SDK as an object."""
+
+from usechat.engine.automatic import (
+    last_assistant_message_is_complete_with_approval_responses,
+    last_assistant_message_is_complete_with_tool_calls,
+)
+from usechat.engine.engine import WhenBusy
+from usechat.engine.events import (
+    DataReceived,
+    ErrorChanged,
+    Event,
+    InputChanged,
+    MessageAdded,
+    MessagesReplaced,
+    MetadataChanged,
+    PartAdded,
+    PartDone,
+    PartUpdated,
+    QueueChanged,
+    ReasoningDelta,
+    StatusChanged,
+    TextDelta,
+    ToolCalled,
+    ToolInputDelta,
+    TurnFinished,
+)
+from usechat.engine.exchange import ChatRequest, Finish, Outcome, RequestOptions, Response
+from usechat.engine.status import ChatStatus
+from usechat.errors import (
+    CallbackError,
+    ChatBusyError,
+    ChatClosedError,
+    ChatTimeoutError,
+    ConnectionBrokenError,
+    DispatchError,
+    HTTPStatusError,
+    IncompleteReplyError,
+    InvalidArgumentError,
+    PendingToolError,
+    QueuePausedError,
+    ServerError,
+    StreamProtocolError,
+    TransportError,
+    UseChatError,
+)
+from usechat.model.chunks import DataChunk, ToolCall, UIMessageChunk
+from usechat.model.ids import generate_id
+from usechat.model.messages import UIMessage
+from usechat.model.parts import (
+    CustomPart,
+    DataPart,
+    DynamicToolPart,
+    FilePart,
+    Part,
+    ReasoningFilePart,
+    ReasoningPart,
+    SourceDocumentPart,
+    SourceUrlPart,
+    SteeringMessagePart,
+    StepStartPart,
+    TextPart,
+    ToolApproval,
+    ToolPart,
+    UnknownPart,
+)
+from usechat.session.aio import AsyncChatSession, AsyncTurn
+from usechat.session.observers import Subscription
+from usechat.transport.base import ChatTransport
+from usechat.transport.http import HttpTransport
+from usechat.transport.options import HttpOptions, PreparedRequest, SendRequest
+from usechat.transport.stream_chat import stream_chat
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncChatSession",
+    "AsyncTurn",
+    "CallbackError",
+    "ChatBusyError",
+    "ChatClosedError",
+    "ChatRequest",
+    "ChatStatus",
+    "ChatTimeoutError",
+    "ChatTransport",
+    "ConnectionBrokenError",
+    "CustomPart",
+    "DataChunk",
+    "DataPart",
+    "DataReceived",
+    "DispatchError",
+    "DynamicToolPart",
+    "ErrorChanged",
+    "Event",
+    "FilePart",
+    "Finish",
+    "HTTPStatusError",
+    "HttpOptions",
+    "HttpTransport",
+    "IncompleteReplyError",
+    "InputChanged",
+    "InvalidArgumentError",
+    "MessageAdded",
+    "MessagesReplaced",
+    "MetadataChanged",
+    "Outcome",
+    "Part",
+    "PartAdded",
+    "PartDone",
+    "PartUpdated",
+    "PendingToolError",
+    "PreparedRequest",
+    "QueueChanged",
+    "QueuePausedError",
+    "ReasoningDelta",
+    "ReasoningFilePart",
+    "ReasoningPart",
+    "RequestOptions",
+    "Response",
+    "SendRequest",
+    "ServerError",
+    "SourceDocumentPart",
+    "SourceUrlPart",
+    "StatusChanged",
+    "SteeringMessagePart",
+    "StepStartPart",
+    "StreamProtocolError",
+    "Subscription",
+    "TextDelta",
+    "TextPart",
+    "ToolApproval",
+    "ToolCall",
+    "ToolCalled",
+    "ToolInputDelta",
+    "ToolPart",
+    "TransportError",
+    "TurnFinished",
+    "UIMessage",
+    "UIMessageChunk",
+    "UnknownPart",
+    "UseChatError",
+    "WhenBusy",
+    "__version__",
+    "generate_id",
+    "last_assistant_message_is_complete_with_approval_responses",
+    "last_assistant_message_is_complete_with_tool_calls",
+    "stream_chat",
+]

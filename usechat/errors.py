@@ -1,20 +1,20 @@
 """The errors of usechat. A caller's fault and a peer's fault are different branches.
 
-    UseChatError
-    ├── ChatBusyError               a turn is running and the policy is to reject
-    ├── QueuePausedError            waiting for a turn in a queue that is paused
-    ├── ChatClosedError             the session has been closed
-    ├── PendingToolError            the turn ended while tool calls still wait
-    ├── DispatchError               the host that should run the callbacks is gone
-    ├── InvalidArgumentError        (also a ValueError) an argument that cannot be used
-    ├── CallbackError               a callback of yours raised; it is the ``__cause__``
-    ├── TransportError              the network
-    │   ├── HTTPStatusError         an answer that is no reply: 4xx, 5xx, a redirect, no body
-    │   ├── ConnectionBrokenError   refused or broken: a disconnect, resumable
-    │   └── ChatTimeoutError        nothing came in time
-    ├── IncompleteReplyError        the reply ended without its end
-    ├── StreamProtocolError         the peer sent what the protocol does not allow
-    └── ServerError                 the server said so: an error chunk
+UseChatError
+├── ChatBusyError               a turn is running and the policy is to reject
+├── QueuePausedError            waiting for a turn in a queue that is paused
+├── ChatClosedError             the session has been closed
+├── PendingToolError            the turn ended while tool calls still wait
+├── DispatchError               the host that should run the callbacks is gone
+├── InvalidArgumentError        (also a ValueError) an argument that cannot be used
+├── CallbackError               a callback of yours raised; it is the ``__cause__``
+├── TransportError              the network
+│   ├── HTTPStatusError         an answer that is no reply: 4xx, 5xx, a redirect, no body
+│   ├── ConnectionBrokenError   refused or broken: a disconnect, resumable
+│   └── ChatTimeoutError        nothing came in time
+├── IncompleteReplyError        the reply ended without its end
+├── StreamProtocolError         the peer sent what the protocol does not allow
+└── ServerError                 the server said so: an error chunk
 """
 
 from __future__ import annotations

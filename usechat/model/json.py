@@ -32,6 +32,8 @@ def loads(text: str) -> Any:
     """
     try:
         return from_json(text, allow_inf_nan=False)
+    except TypeError:
+        pass  # a text that itself holds half a character
     except ValueError:
         # The one thing that the standard library reads and the fast reader does not.
         if "\\ud" not in text and "\\uD" not in text:
@@ -64,5 +66,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _dumps_ascii(value: Any) -> bytes:
-    plain = to_jsonable_python(value, inf_nan_mode="null")
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    text = json.dumps(
+        value, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=to_jsonable_python
+    )
+    return text.encode("ascii")

@@ -31,6 +31,8 @@ class SSEDecoder:
         self._data: list[str] = []  # data lines of an event that has not ended
         self._held = 0  # characters in both
         self._cr = ""
+        self.completed: list[str] = []
+        """The events that the last piece completed, also where it raised."""
 
     def feed(self, piece: bytes) -> list[str]:
         """Take a piece of the stream; return the data of each event that it completed.
@@ -41,6 +43,7 @@ class SSEDecoder:
         Raises:
             StreamProtocolError: an event is larger than ``max_event_size``.
         """
+        self.completed = []
         text = self._cr + self._utf8.decode(piece)
         self._cr = ""
         if "\r" in text:
@@ -52,15 +55,14 @@ class SSEDecoder:
             self._hold(self._line, text)
             return []
         if self._line:
+            self._held -= sum(map(len, self._line))
             text = "".join([*self._line, text])
-            self._held -= len(text)  # what is held again below is added again
             self._line.clear()
-            self._held = sum(map(len, self._data))
-        return self._split(text)
+        self._split(text, self.completed)
+        return self.completed
 
-    def _split(self, text: str) -> list[str]:
-        """Take whole lines and the begin of the next one; return the events they complete."""
-        done: list[str] = []
+    def _split(self, text: str, done: list[str]) -> None:
+        """Take whole lines and the begin of the next one."""
         blocks = text.split("\n\n") if not self._data else [text]
         rest = blocks.pop()
         for block in blocks:
@@ -72,7 +74,6 @@ class SSEDecoder:
         *lines, begun = rest.split("\n")
         self._lines(lines, done)
         self._hold(self._line, begun)
-        return done
 
     def _lines(self, lines: list[str], done: list[str]) -> None:
         for line in lines:

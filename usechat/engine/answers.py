@@ -1,0 +1,134 @@
+"""What an answer does to a tool call.
+
+Source: ai 7.0.173, src/ui/chat.ts, addToolOutput and addToolApprovalResponse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from usechat.engine.draft import Fields
+from usechat.model.messages import UIMessage
+from usechat.model.parts import ToolCallPart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """The end of a tool call, an output or an error.
+
+    Attributes:
+        tool_call_id: the call.
+        brings: the fields that say how it ended.
+    """
+
+    tool_call_id: str
+    brings: Fields
+
+    @classmethod
+    def available(cls, tool_call_id: str, output: Any) -> ToolOutput:
+        """An output.
+
+        Args:
+            tool_call_id: the call.
+            output: a JSON value.
+        """
+        return cls(tool_call_id, {"state": "output-available", "output": output})
+
+    @classmethod
+    def error(cls, tool_call_id: str, error_text: str) -> ToolOutput:
+        """An error.
+
+        Args:
+            tool_call_id: the call.
+            error_text: what went wrong, for the model.
+        """
+        return cls(tool_call_id, {"state": "output-error", "errorText": error_text})
+
+    @property
+    def of(self) -> str:
+        """What it answers, for messages."""
+        return f"tool call {self.tool_call_id}"
+
+    def matches(self, part: ToolCallPart) -> bool:
+        """Whether a part is meant.
+
+        Args:
+            part: any tool call.
+        """
+        return part.tool_call_id == self.tool_call_id
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields of a part with the answer in it.
+
+        Args:
+            fields: the part in wire form.
+        """
+        kept = {k: v for k, v in fields.items() if k not in ("output", "errorText")}
+        # Only an approval that was granted may stand beside an output.
+        if (kept.get("approval") or {}).get("approved") is not True:
+            kept.pop("approval", None)
+        return {**kept, **self.brings}
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalResponse:
+    """The answer to an approval that was asked for.
+
+    Attributes:
+        approval_id: which approval.
+        approved: yes or no.
+        reason: why, for the model.
+    """
+
+    approval_id: str
+    approved: bool
+    reason: str | None = None
+
+    @property
+    def of(self) -> str:
+        """What it answers, for messages."""
+        return f"approval {self.approval_id}"
+
+    def matches(self, part: ToolCallPart) -> bool:
+        """Whether a part is meant.
+
+        Args:
+            part: any tool call.
+        """
+        approval = part.approval if part.state == "approval-requested" else None
+        return approval is not None and approval.id == self.approval_id
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields of a part with the answer in it.
+
+        Args:
+            fields: the part in wire form.
+        """
+        approval = {**fields["approval"], "approved": self.approved}
+        if self.reason is not None:
+            approval["reason"] = self.reason
+        return {**fields, "state": "approval-responded", "approval": approval}
+
+
+Answer = ToolOutput | ApprovalResponse
+"""Something that a tool call waited for."""
+
+
+def answered(message: UIMessage, answer: Answer) -> UIMessage | None:
+    """The message with an answer in it; None if it holds nothing that the answer is for.
+
+    Args:
+        message: a published message.
+        answer: the answer.
+    """
+    if not any(answer.matches(part) for part in message.tool_parts):
+        return None
+    parts = tuple(
+        type(part).model_validate(answer.applied(part.model_dump()))
+        if isinstance(part, ToolCallPart) and answer.matches(part)
+        else part
+        for part in message.parts
+    )
+    return message.model_copy(update={"parts": parts})

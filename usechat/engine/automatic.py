@@ -1,0 +1,100 @@
+"""When a conversation goes on by itself, and when it waits for the user.
+
+Source: ai 7.0.173, src/ui/last-assistant-message-is-complete-with-*.ts and chat.ts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from usechat.model.messages import UIMessage
+from usechat.model.parts import StepStartPart, TextPart, ToolCallPart
+
+
+def _last_step(messages: Sequence[UIMessage]) -> Sequence[object]:
+    """The parts of the last step of the last message, if that is an assistant's."""
+    if not messages or messages[-1].role != "assistant":
+        return ()
+    parts = messages[-1].parts
+    starts = [i for i, part in enumerate(parts) if isinstance(part, StepStartPart)]
+    return parts[starts[-1] + 1 :] if starts else parts
+
+
+def _has_output(part: ToolCallPart) -> bool:
+    return part.state == "output-error" or (
+        part.state == "output-available" and part.preliminary is not True
+    )
+
+
+def last_assistant_message_is_complete_with_tool_calls(messages: Sequence[UIMessage]) -> bool:
+    """Whether every tool call of the last step that runs here has its output.
+
+    For ``send_automatically_when``.
+
+    Args:
+        messages: the chat's messages.
+    """
+    parts = _last_step(messages)
+    calls = [
+        (index, part)
+        for index, part in enumerate(parts)
+        if isinstance(part, ToolCallPart) and not part.provider_executed
+    ]
+    if not calls:
+        return False
+    after = parts[calls[-1][0] + 1 :]
+    if any(isinstance(part, TextPart) and part.state != "done" for part in after):
+        return False
+    return all(_has_output(part) for _, part in calls)
+
+
+def last_assistant_message_is_complete_with_approval_responses(
+    messages: Sequence[UIMessage],
+) -> bool:
+    """Whether an approval of the last step was answered, and none of its tool calls waits.
+
+    For ``send_automatically_when``.
+
+    Args:
+        messages: the chat's messages.
+    """
+    calls = [part for part in _last_step(messages) if isinstance(part, ToolCallPart)]
+    answered = [part.state == "approval-responded" for part in calls]
+    return any(answered) and all(
+        is_answered or _has_output(part) or part.state == "output-denied"
+        for part, is_answered in zip(calls, answered, strict=True)
+    )
+
+
+def _waits_for_output(part: ToolCallPart) -> bool:
+    return not part.provider_executed and part.state in ("input-streaming", "input-available")
+
+
+def is_waiting_for_user(message: UIMessage | None) -> bool:
+    """Whether a message has a tool call without an output, or an approval not yet sent.
+
+    Args:
+        message: the last message.
+    """
+    return (
+        message is not None
+        and message.role == "assistant"
+        and any(
+            part.state in ("approval-requested", "approval-responded") or _waits_for_output(part)
+            for part in message.tool_parts
+        )
+    )
+
+
+def has_unsent_approval(message: UIMessage | None) -> bool:
+    """Whether a message has an answered approval and nothing else that waits.
+
+    Args:
+        message: the last message.
+    """
+    if message is None or message.role != "assistant":
+        return False
+    calls = message.tool_parts
+    return any(part.state == "approval-responded" for part in calls) and not any(
+        part.state == "approval-requested" or _waits_for_output(part) for part in calls
+    )

@@ -1,0 +1,294 @@
+"""The message that streams: mutable and private; the published one is made when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from usechat.engine.partial_json import UNDEFINED, parse_partial_json
+from usechat.engine.text import TextBuffer
+from usechat.model.messages import UIMessage
+from usechat.model.parts import Part, WireModel, tag_of_part
+
+_PART: TypeAdapter[Any] = TypeAdapter(Part)
+
+Fields = dict[str, Any]
+"""The fields of a part in wire form; what is unset is absent."""
+
+
+class PartialToolCall:
+    """A tool call's input as it streams.
+
+    Args:
+        tool_name: as the call began.
+        dynamic: whether the tool is a dynamic one.
+        encoding: ``text``, or ``json`` (the default).
+        title: a title for people.
+        tool_metadata: the tool's own.
+        raw: the text that has come before.
+    """
+
+    __slots__ = ("dynamic", "encoding", "part", "raw", "title", "tool_metadata", "tool_name")
+
+    def __init__(
+        self,
+        tool_name: str,
+        dynamic: bool,
+        encoding: str | None,
+        title: str | None,
+        tool_metadata: Any,
+        raw: str = "",
+    ) -> None:
+        self.tool_name = tool_name
+        self.dynamic = dynamic
+        self.encoding = encoding
+        self.title = title
+        self.tool_metadata = tool_metadata
+        self.raw = TextBuffer(raw)
+        self.part: DraftPart | None = None
+        """The part that shows this input."""
+
+    def fields(self) -> Fields:
+        """``input`` and ``rawInput`` as they are now."""
+        raw = self.raw.text()
+        value = raw if self.encoding == "text" else parse_partial_json(raw)
+        return {"rawInput": raw} if value is UNDEFINED else {"rawInput": raw, "input": value}
+
+
+class DraftPart:
+    """A part that may still change.
+
+    Args:
+        fields: its wire form.
+        text: where its text grows, for text and reasoning.
+    """
+
+    __slots__ = ("_fields", "_model", "index", "partial", "text")
+
+    def __init__(self, fields: Fields | None, text: TextBuffer | None = None) -> None:
+        self._fields = fields
+        self._model: WireModel | None = None
+        self.text = text
+        self.partial: PartialToolCall | None = None
+        self.index = -1
+
+    @classmethod
+    def of(cls, part: WireModel) -> DraftPart:
+        """A part that has been published; it is shared until something changes.
+
+        Args:
+            part: the published part.
+        """
+        draft_part = cls(None)
+        draft_part._model = part
+        return draft_part
+
+    def edit(self) -> Fields:
+        """The fields, to be changed by the caller."""
+        if self._fields is None:
+            assert self._model is not None
+            self._fields = _wire_form(self._model)
+        self._model = None
+        return self._fields
+
+    def grow(self) -> None:
+        """Say that the text or the partial input has grown."""
+        self._model = None
+
+    def replace(self, fields: Fields) -> None:
+        """Give the part other fields; its input is no longer what streams.
+
+        Args:
+            fields: all of them.
+        """
+        self._fields, self._model = fields, None
+        if self.partial is not None:
+            self.partial.part, self.partial = None, None
+
+    def settle_input(self) -> None:
+        """Keep the input as it is now; later deltas are another part's."""
+        if self.partial is not None:
+            self.edit().update(self.partial.fields())
+            self.partial = None
+
+    def look(self) -> Mapping[str, Any]:
+        """The fields as they are now, not to be changed."""
+        if self._fields is None:
+            assert self._model is not None
+            return _wire_form(self._model)
+        if self.text is not None:
+            return {**self._fields, "text": self.text.text()}
+        if self.partial is not None:
+            return {**self._fields, **self.partial.fields()}
+        return self._fields
+
+    @property
+    def kind(self) -> str:
+        """The part's type in the wire form."""
+        if self._fields is not None:
+            return str(self._fields["type"])
+        return str(getattr(self._model, "type", ""))
+
+    def build(self) -> Any:
+        """The published form; the same object until something changes."""
+        if self._model is None:
+            self._model = _PART.validate_python(self.look())
+        return self._model
+
+
+class Draft:
+    """The message that streams.
+
+    Args:
+        message_id: its id.
+        message: the message that the reply continues, if it continues one.
+    """
+
+    def __init__(self, message_id: str, message: UIMessage | None = None) -> None:
+        self.fields: Fields = {"id": message_id, "role": "assistant"}
+        self.parts: list[DraftPart] = []
+        self.open_text: dict[str, DraftPart] = {}
+        self.open_reasoning: dict[str, DraftPart] = {}
+        self.partial_calls: dict[str, PartialToolCall] = {}
+        self.finish_reason: str | None = None
+        self.announced = 0
+        """How many parts observers know of."""
+        self.continued = 0
+        """How many parts were there before the reply."""
+        self._step: dict[tuple[bool, str], DraftPart] = {}
+        self._calls: dict[str, list[DraftPart]] = {}
+        self._data: dict[tuple[str, str], DraftPart] = {}
+        self._step_start = -1
+        if message is not None:
+            self._continue(message)
+
+    def _continue(self, message: UIMessage) -> None:
+        self.fields = {**message.model_dump(exclude={"parts"}), "id": message.id}
+        for part in message.parts:
+            self.add(DraftPart.of(part))
+        self.announced = self.continued = len(self.parts)
+        for call in self._step.values():
+            fields = call.look()
+            if fields["state"] == "input-streaming":
+                self.partial_calls[fields["toolCallId"]] = _partial_of(fields)
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        message_id: str = self.fields["id"]
+        return message_id
+
+    def add(self, part: DraftPart) -> DraftPart:
+        """Put a part at the end.
+
+        Args:
+            part: the new part.
+        """
+        part.index = len(self.parts)
+        self.parts.append(part)
+        self._remember(part)
+        return part
+
+    def _remember(self, part: DraftPart) -> None:
+        tag = part.kind
+        if tag == "step-start":
+            self._step_start = part.index
+            self._step = {}
+            return
+        tag = tag_of_part({"type": tag})
+        if tag in ("tool", "dynamic-tool"):
+            call_id = part.look()["toolCallId"]
+            self._step.setdefault((tag == "dynamic-tool", call_id), part)
+            self._calls.setdefault(call_id, []).append(part)
+        elif tag == "data":
+            data_id = part.look().get("id")
+            if data_id is not None:
+                self._data.setdefault((part.kind, data_id), part)
+
+    def reset_step(self) -> bool:
+        """Take back what the current step has brought; whether there was anything."""
+        self.open_text.clear()
+        self.open_reasoning.clear()
+        self.partial_calls.clear()
+        kept = self.parts[: self._step_start + 1]
+        if len(kept) == len(self.parts):
+            return False
+        self.parts, self._step, self._calls, self._data = kept, {}, {}, {}
+        for part in kept:
+            self._remember(part)
+        self.announced = min(self.announced, len(kept))
+        return True
+
+    def in_later_step(self, part: DraftPart) -> bool:
+        """Whether a step has begun after a part.
+
+        Args:
+            part: one of the draft's own.
+        """
+        return self._step_start > part.index
+
+    def call_in_step(self, dynamic: bool, call_id: str) -> DraftPart | None:
+        """The call of this kind in the current step.
+
+        Args:
+            dynamic: whether it is a dynamic tool's.
+            call_id: the tool call's id.
+        """
+        return self._step.get((dynamic, call_id))
+
+    def call(self, call_id: str) -> DraftPart | None:
+        """The call with this id: the first of the current step, else the last before it.
+
+        Args:
+            call_id: the tool call's id.
+        """
+        calls = self._calls.get(call_id, [])
+        in_step = (part for part in calls if part.index > self._step_start)
+        return next(in_step, calls[-1] if calls else None)
+
+    def calls(self) -> list[DraftPart]:
+        """All tool calls, in order."""
+        parts = [part for parts in self._calls.values() for part in parts]
+        return sorted(parts, key=lambda part: part.index)
+
+    def data(self, kind: str, data_id: str) -> DraftPart | None:
+        """The data part of this type and id.
+
+        Args:
+            kind: its type, with ``data-``.
+            data_id: its id.
+        """
+        return self._data.get((kind, data_id))
+
+    def shown(self) -> int:
+        """How many parts are published: steps at the end that nothing followed are not."""
+        count = len(self.parts)
+        while count and self.parts[count - 1].kind == "step-start":
+            count -= 1
+        return count
+
+    def build(self) -> UIMessage:
+        """The message as it is now."""
+        parts = tuple(part.build() for part in self.parts[: self.shown()])
+        return UIMessage.model_construct(**self.fields, parts=parts)
+
+
+def _wire_form(part: WireModel) -> Fields:
+    fields: Fields = part.model_dump()
+    return fields
+
+
+def _partial_of(fields: Mapping[str, Any]) -> PartialToolCall:
+    """The input of a call whose message is continued, as far as it had come."""
+    dynamic = fields["type"] == "dynamic-tool"
+    raw = fields.get("rawInput")
+    return PartialToolCall(
+        fields["toolName"] if dynamic else fields["type"][5:],
+        dynamic,
+        fields.get("inputEncoding"),
+        fields.get("title"),
+        fields.get("toolMetadata"),
+        raw if isinstance(raw, str) else "",
+    )

@@ -1,0 +1,414 @@
+"""The chat as a state machine: what its users can do.
+
+A plain synchronous object. It knows no thread, clock or socket: actions and chunks go in, requests
+to make and events come out. Source: ai 7.0.173, src/ui/chat.ts, AbstractChat.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from usechat.engine.answers import Answer, ApprovalResponse, answered
+from usechat.engine.automatic import has_unsent_approval, is_waiting_for_user
+from usechat.engine.events import PartUpdated
+from usechat.engine.exchange import Callbacks, Exchange, RequestOptions, Steps, TurnState
+from usechat.engine.exchanges import Exchanges
+from usechat.engine.queue import QueuedMessage
+from usechat.errors import ChatBusyError, ChatClosedError, InvalidArgumentError
+from usechat.model.messages import UIMessage, message_from
+
+logger = logging.getLogger("usechat")
+
+WhenBusy = Literal["reject", "queue", "interrupt"]
+"""What a message does that is sent while a turn runs."""
+
+
+class ChatEngine(Exchanges):
+    """The chat. Operations that may call functions of the user's are ``Steps`` to be driven.
+
+    Args:
+        chat_id: the chat's id; made when it is first needed, if None.
+        messages: the history.
+        generate_id: makes ids of messages and chats.
+        callbacks: functions of the user's that take part.
+        when_busy: what a message does that is sent while a turn runs.
+        queue_limit: how many messages may wait.
+        max_steps: how many requests one turn may make; None: any number.
+    """
+
+    def __init__(
+        self,
+        *,
+        chat_id: str | None,
+        messages: Iterable[UIMessage],
+        generate_id: Callable[[], str],
+        callbacks: Callbacks,
+        when_busy: WhenBusy,
+        queue_limit: int,
+        max_steps: int | None,
+    ) -> None:
+        super().__init__(
+            chat_id=chat_id,
+            messages=messages,
+            generate_id=generate_id,
+            callbacks=callbacks,
+            queue_limit=queue_limit,
+            max_steps=max_steps,
+        )
+        self.when_busy = when_busy
+        self.closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs. A resume whose server has not answered yet is none."""
+        return self.exchange is not None and not self.exchange.connecting
+
+    def check_open(self) -> None:
+        """Refuse to go on after ``close``.
+
+        Raises:
+            ChatClosedError: it has been closed.
+        """
+        if self.closed:
+            raise ChatClosedError("This chat has been closed. Make a new one.")
+
+    # ------------------------------------------------------------------- send
+
+    def send_message(
+        self, fields: Mapping[str, Any] | None, edit: str | None, options: RequestOptions
+    ) -> Steps[TurnState]:
+        """Send a message, put another in the place of one, or send the history as it is.
+
+        Args:
+            fields: the message in wire form, its id and role if it has any; None: no message.
+            edit: the id of the user's message to replace.
+            options: for the requests.
+
+        Raises:
+            ChatBusyError: a turn runs, and this does not wait for it.
+            InvalidArgumentError: it is no message, or there is none to edit.
+        """
+        self.check_open()
+        if fields is None:
+            if self.busy:
+                raise ChatBusyError(
+                    "A turn is running. send_message(None) sends the history as it is: "
+                    "wait for the turn, or stop it first."
+                )
+            return (yield from self._send_history(options))
+        if edit is not None:
+            return (yield from self._edit(fields, edit, options))
+        waits = self.when_busy == "queue" and (
+            self.busy
+            or self._finishing
+            or bool(self.queue)
+            or is_waiting_for_user(self.history.last())
+        )
+        if waits:
+            return (yield from self._enqueue(self._user_message(fields), options))
+        if self.busy and self.when_busy == "reject":
+            raise ChatBusyError(
+                "A turn is running. Wait for it, stop it, or say when_busy='queue' or 'interrupt'."
+            )
+        message = self._user_message(fields)
+        yield from self._end_running()
+        self.history.push(message)
+        self._changed()
+        self.queue.paused = False
+        return self._begin_turn("submit-message", None, options)
+
+    def _user_message(self, fields: Mapping[str, Any], message_id: str | None = None) -> UIMessage:
+        made = {"role": "user", **{k: v for k, v in fields.items() if k != "messageId"}}
+        if made.get("id") is None:
+            made["id"] = self._generate_id() if message_id is None else message_id
+        if made["role"] is None:
+            made["role"] = "user"
+        return message_from(made)
+
+    def _begin_turn(
+        self, trigger: Any, message_id: str | None, options: RequestOptions
+    ) -> TurnState:
+        turn = TurnState(options)
+        self.begin(turn, trigger, message_id)
+        return turn
+
+    def _end_running(self) -> Steps[None]:
+        if self.exchange is not None:
+            self._stops += 1
+            yield from self.end_stopped(self.exchange)
+
+    def _send_history(self, options: RequestOptions) -> Steps[TurnState]:
+        yield from self._end_running()
+        message_id = self._pending_approval
+        if message_id is None:
+            last = self.history.last()
+            answered_last = [
+                m.id
+                for m in self.history.snapshot()
+                if m.role == "assistant"
+                and any(part.state == "approval-responded" for part in m.tool_parts)
+            ]
+            message_id = answered_last[-1] if answered_last else (last.id if last else None)
+        return self._send_approval(message_id, options)
+
+    def _send_approval(self, message_id: str | None, options: RequestOptions) -> TurnState:
+        self.queue.deferred = None
+        consumed = self._pending_approval if message_id == self._pending_approval else None
+        if consumed is not None:
+            self._pending_approval = None
+        turn = self._begin_turn("submit-message", message_id, options)
+        if turn.exchange is not None:
+            turn.exchange.approval = consumed
+        return turn
+
+    def _edit(
+        self, fields: Mapping[str, Any], edit: str, options: RequestOptions
+    ) -> Steps[TurnState]:
+        index = self.history.find(edit)
+        if index is None:
+            raise InvalidArgumentError(f'There is no message "{edit}" to edit.')
+        if self.history.at(index).role != "user":
+            raise InvalidArgumentError(f'Message "{edit}" is not the user\'s, it cannot be edited.')
+        message = self._user_message(fields, edit)
+        yield from self._change_history()
+        self.history.cut(index + 1)
+        self._changed()
+        self.history.replace(index, message)
+        self._changed()
+        self.queue.paused = False
+        return self._begin_turn("submit-message", edit, options)
+
+    def _change_history(self) -> Steps[None]:
+        """What waited was sent after a history that will be another: it is dropped."""
+        self._drop_queue()
+        yield from self._end_running()
+
+    def _drop_queue(self) -> None:
+        for turn in self.queue.clear():
+            self._close_turn(turn, "dropped")
+
+    def regenerate(self, message_id: str | None, options: RequestOptions) -> Steps[TurnState]:
+        """Ask for a reply again.
+
+        Args:
+            message_id: an assistant's message, which is dropped with all after it, or a user's,
+                which stays; None: the last message.
+            options: for the requests.
+
+        Raises:
+            InvalidArgumentError: there is no such message.
+        """
+        self.check_open()
+        index = len(self.history) - 1 if message_id is None else self.history.find(message_id)
+        if index is None or index < 0:
+            what = "message" if message_id is None else f'message "{message_id}"'
+            raise InvalidArgumentError(f"There is no {what} to regenerate.")
+        is_reply = self.history.at(index).role == "assistant"
+        yield from self._change_history()
+        self.history.cut(index if is_reply else index + 1)
+        self._changed()
+        return self._begin_turn("regenerate-message", message_id, options)
+
+    def resume_stream(self, options: RequestOptions) -> Steps[TurnState]:
+        """Ask for the reply that is running on the server.
+
+        Args:
+            options: for the request.
+        """
+        self.check_open()
+        running = self.exchange
+        if running is not None and running.request.trigger == "resume-stream":
+            yield from self.end_superseded(running)
+        else:
+            yield from self._end_running()
+        return self._begin_turn("resume-stream", None, options)
+
+    # ---------------------------------------------------------------- answers
+
+    def add_answer(self, answer: Answer, options: RequestOptions) -> Steps[TurnState]:
+        """Answer a tool call or an approval; the conversation may go on by itself.
+
+        Args:
+            answer: the answer. One that nothing waits for changes nothing.
+            options: for the requests.
+        """
+        self.check_open()
+        message_id = self._answer(answer)
+        stops = self._stops
+        if message_id is not None and not self.busy:
+            wanted = yield from self._should_send(message_id)
+            if wanted and stops == self._stops and not self.busy:
+                yield from self._end_running()
+                if isinstance(answer, ApprovalResponse):
+                    return self._send_approval(message_id, options)
+                return self._begin_turn("submit-message", message_id, options)
+        yield from self.settle_queue(stops)
+        return TurnState(options, outcome="completed", message=self.history.last())
+
+    def _answer(self, answer: Answer) -> str | None:
+        """Put an answer where it belongs; the id of the message that it was for."""
+        exchange = self.exchange
+        streaming = None if exchange is None else exchange.message_index
+        message_id: str | None = None
+        for index, message in enumerate(self.history.snapshot()):
+            new = answered(message, answer)
+            if new is None:
+                continue
+            message_id = message.id
+            if index != streaming:
+                self.history.replace(index, new)
+            break
+        else:
+            logger.warning("An answer that nothing waits for changes nothing: %r", answer.of)
+            index = -1
+        if exchange is not None:
+            self._answer_draft(exchange, answer, published=index == streaming)
+        if message_id is not None:
+            if isinstance(answer, ApprovalResponse):
+                self._pending_approval = message_id
+            self._changed()
+        return message_id
+
+    def _answer_draft(self, exchange: Exchange, answer: Answer, published: bool) -> None:
+        """The streaming message gets the answer too, to be shown at its next write."""
+        for part in exchange.draft.calls():
+            if answer.matches(part.build()):
+                part.replace(answer.applied(part.look()))
+                if published:
+                    exchange.emit(PartUpdated(exchange.draft.id, part.index))
+        if published:
+            self.history.written()
+
+    # ------------------------------------------------------------------ queue
+
+    def _enqueue(self, message: UIMessage, options: RequestOptions) -> Steps[TurnState]:
+        if len(self.queue) >= self.queue.limit:
+            raise ChatBusyError(
+                f"{self.queue.limit} messages wait already (queue_limit). Wait for some of them."
+            )
+        turn = TurnState(options)
+        self.queue.add(QueuedMessage(message, turn))
+        self._changed()
+        yield from self._resume_queue(self.queue.paused, options)
+        return turn
+
+    def _resume_queue(self, skip_wait: bool, options: RequestOptions) -> Steps[None]:
+        """The user sends again: a paused queue goes on, an answered approval goes first."""
+        self.queue.paused = False
+        if has_unsent_approval(self.history.last()):
+            if not (self.busy or self._finishing):
+                yield from self._send_history(options)
+                return
+            self.queue.deferred = options
+        yield from self.settle_queue(skip_wait=skip_wait)
+
+    def settle_queue(self, stops: int | None = None, skip_wait: bool = False) -> Steps[None]:
+        """Send the next message that waits, if the chat is free for it.
+
+        Args:
+            stops: do nothing if somebody has stopped since this count.
+            skip_wait: send although the last message waits for the user.
+        """
+        stopped = stops is not None and stops != self._stops
+        if self.queue.paused or self.busy or self._finishing or stopped or self.closed:
+            return
+        deferred, self.queue.deferred = self.queue.deferred, None
+        last = self.history.last()
+        if deferred is not None and has_unsent_approval(last):
+            yield from self._send_history(deferred)
+        elif self.queue and (skip_wait or not is_waiting_for_user(last)):
+            yield from self._end_running()
+            entry = self.queue.next()
+            self._changed()
+            self.history.push(entry.message)
+            self._changed()
+            self.begin(entry.turn, "submit-message")
+
+    def remove_queued_message(self, message_id: str) -> None:
+        """Take a message out of the queue.
+
+        Args:
+            message_id: its id; an unknown one changes nothing.
+        """
+        entry = self.queue.find(message_id)
+        if entry is not None:
+            self.queue.remove(entry)
+            self._changed()
+            self._close_turn(entry.turn, "dropped")
+
+    def send_queued_message_now(self, message_id: str) -> Steps[TurnState]:
+        """Stop what runs and send a message that waits; the others follow it.
+
+        Args:
+            message_id: its id; an unknown one changes nothing.
+        """
+        self.check_open()
+        entry = self.queue.find(message_id)
+        if entry is None:
+            return TurnState(RequestOptions(), outcome="completed", message=self.history.last())
+        self.queue.move_to_front(entry)
+        self._changed()
+        stops = self._stops + 1
+        yield from self.stop()
+        if stops == self._stops:
+            yield from self._resume_queue(True, entry.turn.options)
+        return entry.turn
+
+    # ------------------------------------------------------------------ other
+
+    def stop(self) -> Steps[None]:
+        """End the running turn; keep what came."""
+        self._stops += 1
+        self.queue.deferred = None
+        if self.exchange is not None:
+            yield from self.end_stopped(self.exchange)
+        self.queue.paused = True
+
+    def stop_turn(self, turn: TurnState) -> Steps[None]:
+        """End a turn, be it running or waiting.
+
+        Args:
+            turn: one of the chat's turns.
+        """
+        waiting = self.queue.entry_of(turn)
+        if waiting is not None:
+            self.remove_queued_message(waiting.message.id)
+        elif self.exchange is not None and self.exchange.turn is turn:
+            yield from self.stop()
+
+    def set_messages(self, messages: Iterable[UIMessage]) -> Steps[None]:
+        """Put other messages in place of all; ends the running turn first.
+
+        Args:
+            messages: the new ones.
+        """
+        self.check_open()
+        yield from self._end_running()
+        self.history.replace_all(messages)
+        self._changed()
+
+    def clear_error(self) -> None:
+        """From ``error`` back to ``ready``."""
+        if self.status == "error":
+            self._set_status("clear", None)
+
+    def clear(self) -> Steps[None]:
+        """Begin a new chat: stop, forget all, take a new id."""
+        self.check_open()
+        self._drop_queue()
+        yield from self.stop()
+        self.queue.paused = False
+        self.history.replace_all(())
+        self.clear_error()
+        self._chat_id = self._pending_approval = self._resumable = None
+        self._interrupted.clear()
+        self._changed()
+
+    def close(self) -> Steps[None]:
+        """End everything; nothing can be sent any more."""
+        if not self.closed:
+            self._drop_queue()
+            yield from self.stop()
+            self.closed = True

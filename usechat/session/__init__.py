@@ -1,0 +1,1 @@
+"""Who drives the engine, and where callbacks run."""

@@ -1,0 +1,521 @@
+"""What both sessions are: the same constructor, state and actions over one engine."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+from typing_extensions import TypedDict, Unpack
+
+from usechat.engine.answers import ApprovalResponse, ToolOutput
+from usechat.engine.engine import ChatEngine, WhenBusy
+from usechat.engine.events import Batch, ChatState, Event, InputChanged
+from usechat.engine.exchange import (
+    Callbacks,
+    Callout,
+    Finish,
+    RequestOptions,
+    Response,
+    Steps,
+    TurnState,
+)
+from usechat.engine.status import ChatStatus
+from usechat.errors import CallbackError, InvalidArgumentError
+from usechat.model.chunks import DataChunk, ToolCall
+from usechat.model.ids import generate_id as default_generate_id
+from usechat.model.messages import UIMessage, message_from
+from usechat.session.files import FileInput
+from usechat.session.observers import Observers, Subscription, must_be_plain
+from usechat.session.user_input import text_of_input, user_message
+from usechat.transport.base import ChatTransport
+from usechat.transport.http import HttpTransport
+from usechat.transport.options import Body, Headers, HttpOptions
+
+TurnT = TypeVar("TurnT")
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+MessageInput = str | UIMessage | Mapping[str, Any] | None
+"""A message: text, a message, its wire form, or None."""
+
+_UNSET: Any = object()
+
+
+class RequestArguments(TypedDict, total=False):
+    """What every action takes that can open a request.
+
+    Attributes:
+        headers: for the requests of its turn; a name given here wins.
+        body: fields for the bodies of its requests.
+        request_metadata: for the prepare hooks; never sent by itself.
+    """
+
+    headers: Headers | None
+    body: Body | None
+    request_metadata: Any
+
+
+class SendArguments(RequestArguments, total=False):
+    """What ``send_message`` takes beside the message; see there."""
+
+    files: Iterable[FileInput] | FileInput | None
+    metadata: Any
+    message_id: str | None
+
+
+class SessionBase(ABC, Generic[TurnT]):
+    """State and actions of a chat.
+
+    Args:
+        api: the endpoint's URL, or a transport.
+        id: the chat's id; made when it is first needed, if None.
+        messages: the history to begin with.
+        input: the text box to begin with.
+        generate_id: makes ids of messages and chats.
+        send_automatically_when: gets the messages after a reply or an answer to a tool call;
+            true sends them again.
+        max_steps: how many requests one turn may make; None: any number.
+        when_busy: what a message does that is sent while a turn runs: ``reject`` raises
+            ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
+        queue_limit: how many messages may wait.
+        throttle: seconds between two deliveries to observers; 0: one for each network read;
+            None: one for each change.
+        on_finish: gets a ``Finish`` after each exchange.
+        on_error: gets the error before the status becomes ``error``.
+        on_data: gets each data part as it comes.
+        on_tool_call: gets each tool call that the server does not run itself.
+        on_response: gets the head of each response.
+        on_observer_error: gets what an observer raised; without it the log does.
+        http: options of the transport, if ``api`` is a URL; see ``HttpOptions``.
+
+    Raises:
+        InvalidArgumentError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        api: str | ChatTransport = "/api/chat",
+        *,
+        id: str | None = None,
+        messages: Iterable[UIMessage | Mapping[str, Any]] = (),
+        input: str = "",
+        generate_id: Callable[[], str] = default_generate_id,
+        send_automatically_when: Callable[[tuple[UIMessage, ...]], bool] | None = None,
+        max_steps: int | None = None,
+        when_busy: WhenBusy = "reject",
+        queue_limit: int = 100,
+        throttle: float | None = 0.03,
+        on_finish: Callable[[Finish], object] | None = None,
+        on_error: Callable[[Exception], object] | None = None,
+        on_data: Callable[[DataChunk], object] | None = None,
+        on_tool_call: Callable[[ToolCall], object] | None = None,
+        on_response: Callable[[Response], object] | None = None,
+        on_observer_error: Callable[[Exception], object] | None = None,
+        **http: Unpack[HttpOptions],
+    ) -> None:
+        if when_busy not in ("reject", "queue", "interrupt"):
+            raise InvalidArgumentError(
+                f"when_busy={when_busy!r}: expected 'reject', 'queue' or 'interrupt'."
+            )
+        functions = {
+            "on_finish": on_finish,
+            "on_error": on_error,
+            "on_data": on_data,
+            "on_tool_call": on_tool_call,
+            "on_response": on_response,
+            "send_automatically_when": send_automatically_when,
+        }
+        for name, function in {**functions, "on_observer_error": on_observer_error}.items():
+            if function is not None:
+                must_be_plain(function, name)
+        self._transport, self._owns_transport = _transport(api, http)
+        self._engine = ChatEngine(
+            chat_id=id,
+            messages=[message_from(message) for message in messages],
+            generate_id=generate_id,
+            callbacks=Callbacks(**functions),  # type: ignore[arg-type]
+            when_busy=when_busy,
+            queue_limit=queue_limit,
+            max_steps=max_steps,
+        )
+        self._engine.strict = getattr(self._transport, "strict", False)
+        self._engine.require_finish = getattr(self._transport, "require_finish", True)
+        self._engine.replays = getattr(self._transport, "resume_stream_is_replay", True)
+        self._engine.view_of = self._turn
+        self._throttle = throttle
+        self._input = input
+        self._view: ChatState | None = None
+        self._observers = Observers(self._engine.outbox, self, on_observer_error)
+
+    def __repr__(self) -> str:
+        count = len(self._engine.history)
+        return f"<{type(self).__name__} {self.status}, {count} messages, {self._transport!r}>"
+
+    # ------------------------------------------------------------------ state
+
+    @property
+    def _state(self) -> ChatState:
+        return self._engine.state() if self._view is None else self._view
+
+    @property
+    def id(self) -> str:
+        """The chat's id."""
+        return self._engine.chat_id
+
+    @property
+    def messages(self) -> tuple[UIMessage, ...]:
+        """The messages, oldest first. They never change; a change gives another tuple."""
+        return self._state.messages
+
+    @property
+    def last_message(self) -> UIMessage | None:
+        """The newest message."""
+        messages = self.messages
+        return messages[-1] if messages else None
+
+    @property
+    def status(self) -> ChatStatus:
+        """``ready``, ``submitted`` (a request is out), ``streaming`` or ``error``."""
+        return self._engine.status if self._view is None else self._view.status
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a reply is awaited or coming."""
+        return self.status in ("submitted", "streaming")
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong last; None after the next send."""
+        return self._engine.error if self._view is None else self._view.error
+
+    @property
+    def queued_messages(self) -> tuple[UIMessage, ...]:
+        """The messages that wait to be sent, with ``when_busy="queue"``."""
+        return self._state.queued_messages
+
+    @property
+    def input(self) -> str:
+        """The text box."""
+        return self._input
+
+    @input.setter
+    def input(self, text: str) -> None:
+        if text != self._input:
+            self._input = text
+            self._engine.outbox.add(InputChanged(text))
+            self._engine.outbox.changed = True
+            self._deliver()
+
+    # -------------------------------------------------------------- observing
+
+    def subscribe(self, fn: Callable[[Any], object]) -> Subscription:
+        """Call a function with the session whenever something has changed, once a flush.
+
+        Args:
+            fn: a plain function.
+        """
+        self._engine.records = self._throttle is None
+        return self._observers.subscribe(fn)
+
+    @overload
+    def on(self, event_type: type[E], fn: Callable[[E], object]) -> Subscription: ...
+
+    @overload
+    def on(
+        self, event_type: type[E], fn: None = None
+    ) -> Callable[[Callable[[E], object]], Callable[[E], object]]: ...
+
+    def on(self, event_type: type[E], fn: Callable[[E], object] | None = None) -> Any:
+        """Call a function with each event of a type; without one, a decorator.
+
+        Args:
+            event_type: ``TextDelta``, ``StatusChanged``, …
+            fn: a plain function.
+        """
+        if fn is not None:
+            self._engine.records = self._throttle is None
+            return self._observers.on(event_type, fn)
+
+        def decorate(function: Callable[[E], object]) -> Callable[[E], object]:
+            self.on(event_type, function)
+            return function
+
+        return decorate
+
+    # ---------------------------------------------------------------- actions
+
+    def send_message(
+        self,
+        message: MessageInput = None,
+        *,
+        files: Iterable[FileInput] | FileInput | None = None,
+        metadata: Any = None,
+        message_id: str | None = None,
+        **request: Unpack[RequestArguments],
+    ) -> TurnT:
+        """Send a message; without one and without files, the history as it is.
+
+        Args:
+            message: text, a message, or a mapping of ``sendMessage``'s forms.
+            files: parts, paths, bytes or URLs; they stand before the text.
+            metadata: the message's own, stored with it.
+            message_id: a user's message to replace; what follows it is dropped.
+            request: see ``RequestArguments``.
+
+        Raises:
+            ChatBusyError: a turn runs, and ``when_busy`` does not allow another.
+            InvalidArgumentError: it is no message, or there is none to replace.
+        """
+        fields, edit = user_message(message, files, metadata, message_id)
+        return self._act(self._engine.send_message(fields, edit, _options(request)))
+
+    def submit(
+        self,
+        **request: Unpack[RequestArguments],
+    ) -> TurnT | None:
+        """Send the text box and empty it. With nothing in it, or while busy, do nothing.
+
+        Args:
+            request: see ``RequestArguments``.
+        """
+        engine = self._engine
+        text = self._input
+        if not text.strip() or engine.closed or (engine.busy and engine.when_busy == "reject"):
+            return None
+        self.input = ""
+        return self.send_message(text, **request)
+
+    def handle_submit(self, *_: object) -> TurnT | None:
+        """``submit()``, as the callback of a button or a key.
+
+        Args:
+            _: whatever the toolkit passes.
+        """
+        return self.submit()
+
+    def handle_input_change(self, value: Any) -> None:
+        """Take over what the text box reports.
+
+        Args:
+            value: the text, or the toolkit's event.
+
+        Raises:
+            InvalidArgumentError: there is no text in it.
+        """
+        self.input = text_of_input(value)
+
+    def regenerate(
+        self,
+        message_id: str | None = None,
+        **request: Unpack[RequestArguments],
+    ) -> TurnT:
+        """Ask for a reply again; also the Retry after an error.
+
+        Args:
+            message_id: an assistant's message, dropped with all that follows, or a user's, which
+                stays; None: the last one.
+            request: see ``RequestArguments``.
+
+        Raises:
+            InvalidArgumentError: there is no such message.
+        """
+        return self._act(self._engine.regenerate(message_id, _options(request)))
+
+    def resume_stream(
+        self,
+        **request: Unpack[RequestArguments],
+    ) -> TurnT:
+        """Go on with the reply that is running on the server, if there is one.
+
+        Args:
+            request: see ``RequestArguments``.
+        """
+        return self._act(self._engine.resume_stream(_options(request)))
+
+    def add_tool_output(
+        self,
+        tool_call_id: str,
+        output: Any = _UNSET,
+        *,
+        error_text: str | None = None,
+        **request: Unpack[RequestArguments],
+    ) -> TurnT:
+        """Answer a tool call, with an output or an error. An unknown call changes nothing.
+
+        Args:
+            tool_call_id: the call.
+            output: a JSON value.
+            error_text: what went wrong, for the model, where there is no output.
+            request: see ``RequestArguments``.
+
+        Raises:
+            InvalidArgumentError: there is neither an output nor an error, or both.
+        """
+        if (output is _UNSET) == (error_text is None):
+            raise InvalidArgumentError("Give either the output of the tool or error_text=.")
+        answer = (
+            ToolOutput.available(tool_call_id, output)
+            if error_text is None
+            else ToolOutput.error(tool_call_id, error_text)
+        )
+        return self._act(self._engine.add_answer(answer, _options(request)))
+
+    def add_tool_approval_response(
+        self,
+        approval_id: str,
+        approved: bool,
+        reason: str | None = None,
+        **request: Unpack[RequestArguments],
+    ) -> TurnT:
+        """Answer an approval that a tool call asks for. An unknown one changes nothing.
+
+        Args:
+            approval_id: the approval, ``part.approval.id``.
+            approved: yes or no.
+            reason: why, for the model.
+            request: see ``RequestArguments``.
+        """
+        answer = ApprovalResponse(approval_id, approved, reason)
+        return self._act(self._engine.add_answer(answer, _options(request)))
+
+    def stop(self) -> None:
+        """End the running turn. What came stays."""
+        self._run(self._engine.stop())
+
+    def set_messages(
+        self,
+        messages: Iterable[UIMessage | Mapping[str, Any]]
+        | Callable[[tuple[UIMessage, ...]], Iterable[UIMessage | Mapping[str, Any]]],
+    ) -> None:
+        """Put other messages in place of all; ends the running turn first.
+
+        Args:
+            messages: the new ones, or a function that makes them of those that are there.
+
+        Raises:
+            InvalidArgumentError: one of them is no message.
+        """
+        made = messages(self.messages) if callable(messages) else messages
+        new = [message_from(message) for message in made]
+        self._run(self._engine.set_messages(new))
+
+    def clear_error(self) -> None:
+        """From ``error`` back to ``ready``."""
+        self._engine.clear_error()
+        self.changed()
+
+    def clear(self) -> None:
+        """Begin a new chat: stop, forget all messages, take a new id."""
+        self._run(self._engine.clear())
+
+    def remove_queued_message(self, message_id: str) -> None:
+        """Take a message out of the queue. An unknown one changes nothing.
+
+        Args:
+            message_id: its id.
+        """
+        self._engine.remove_queued_message(message_id)
+        self.changed()
+
+    def send_queued_message_now(self, message_id: str) -> TurnT:
+        """Stop what runs and send a message that waits; the others follow it.
+
+        Args:
+            message_id: its id; an unknown one changes nothing.
+        """
+        return self._act(self._engine.send_queued_message_now(message_id))
+
+    # ------------------------------------------------------------- machinery
+
+    def _act(self, steps: Steps[TurnState]) -> TurnT:
+        return self._turn(self._run(steps))
+
+    @abstractmethod
+    def _turn(self, state: TurnState) -> TurnT:
+        """What users get of a turn."""
+
+    @abstractmethod
+    def _deliver(self) -> None:
+        """Tell the observers all that waits."""
+
+    @abstractmethod
+    def _progressed(self) -> None:
+        """An exchange has begun or ended, or a turn has: wake who waits for that."""
+
+    def changed(self) -> None:
+        """Tell of a change that called nobody (for actions and the driver)."""
+        self._view = None
+        self._progressed()
+        self._deliver()
+
+    def _run(self, steps: Steps[T]) -> T:
+        """Drive an operation of the engine, calling the user's functions on its way."""
+        self._view = None
+        answer: Any = None
+        failure: CallbackError | None = None
+        try:
+            while True:
+                call = steps.send(answer) if failure is None else steps.throw(failure)
+                answer = failure = None
+                self._progressed()
+                if call.published and self._throttle is None:
+                    self._deliver()
+                try:
+                    answer = self._call(call)
+                except CallbackError as error:
+                    failure = error
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            self._progressed()
+            self._deliver()
+
+    def _call(self, call: Callout) -> Any:
+        """Call a function of the user's.
+
+        Raises:
+            CallbackError: it raised.
+        """
+        try:
+            made = call.function(*call.arguments)
+        except Exception as error:
+            raise CallbackError(f"{call.name} raised {type(error).__name__}: {error}") from error
+        if inspect.iscoroutine(made):
+            made.close()
+            raise CallbackError(f"{call.name} is async: give a plain function.")
+        return made
+
+    def _tell(self, batch: Batch) -> None:
+        """Deliver one batch, with the state that it shows."""
+        self._view = batch.state
+        try:
+            self._observers.tell(batch)
+        finally:
+            self._view = None
+
+
+def _options(request: RequestArguments) -> RequestOptions:
+    unknown = request.keys() - RequestArguments.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword argument: {', '.join(sorted(unknown))}")
+    return RequestOptions(
+        request.get("headers"), request.get("body"), request.get("request_metadata")
+    )
+
+
+def _transport(api: str | ChatTransport, http: HttpOptions) -> tuple[ChatTransport, bool]:
+    """The transport, and whether it is the session's own to close."""
+    if isinstance(api, str):
+        return HttpTransport(api, **http), True
+    if not isinstance(api, ChatTransport):
+        raise InvalidArgumentError(
+            f"Expected the URL of an endpoint or a transport, got {type(api).__name__}."
+        )
+    if http:
+        raise InvalidArgumentError(
+            f"{', '.join(sorted(http))}: say this to the transport, not to the session."
+        )
+    return api, False

@@ -1,0 +1,198 @@
+"""Makes the engine's requests and feeds it what comes, on the loop of whoever awaits a turn.
+
+Nobody in particular owns an exchange: whoever awaits any turn moves on what runs now, one step at
+a time, until the own turn is over. Between two steps no scope is open and nothing is being read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import anyio
+
+from usechat.engine.engine import ChatEngine
+from usechat.engine.exchange import Exchange, Response, Steps, TurnState
+from usechat.errors import (
+    HTTPStatusError,
+    QueuePausedError,
+    ServerError,
+    StreamProtocolError,
+    TransportError,
+    UseChatError,
+)
+from usechat.model.chunks import UIMessageChunk
+from usechat.transport.base import ChatTransport
+
+logger = logging.getLogger("usechat")
+
+# A server that does not answer cannot keep a closed reply for longer than this, in seconds.
+_CLOSE_TIMEOUT = 3
+
+
+class Host(Protocol):
+    """What a driver needs of its session."""
+
+    def drive(self, steps: Steps[Any]) -> Any:
+        """Drive an operation of the engine, calling the user's functions on its way."""
+
+    def changed(self) -> None:
+        """Tell of a change that called nobody."""
+
+    def flush(self, *, change: bool) -> None:
+        """Deliver to the observers what is due after a change, or after a network read."""
+
+
+class Driver:
+    """Moves one chat on.
+
+    Args:
+        engine: the chat.
+        transport: brings the replies.
+        host: the session.
+    """
+
+    def __init__(self, engine: ChatEngine, transport: ChatTransport, host: Host) -> None:
+        self._engine = engine
+        self._transport = transport
+        self._host = host
+        self._reply: AsyncIterator[list[UIMessageChunk]] | None = None
+        self._exchange: Exchange | None = None  # whose reply it is
+        self._scope: anyio.CancelScope | None = None
+        self._moving = anyio.Lock(fast_acquire=True)
+        self._progress = anyio.Event()
+        self.task: int | None = None
+        """The task that is moving the chat on."""
+
+    def progressed(self) -> None:
+        """An exchange or a turn has begun or ended: break off reading, wake those who wait."""
+        if self._exchange is not None and self._exchange.over and self._scope is not None:
+            self._scope.cancel()
+        self._progress.set()
+
+    async def until_over(self, turn: TurnState) -> None:
+        """Move the chat on until a turn is over.
+
+        Args:
+            turn: any of the chat's turns.
+
+        Raises:
+            QueuePausedError: it waits in a queue that is paused.
+        """
+        while not turn.over:
+            await self.step(turn)
+
+    async def step(self, turn: TurnState) -> None:
+        """Move the chat on by one step, or wait until somebody else has.
+
+        Args:
+            turn: the turn that somebody waits for; nothing happens if it is over.
+
+        Raises:
+            QueuePausedError: it waits in a queue that is paused.
+        """
+        async with self._moving:
+            if turn.over:
+                return
+            await self.close_stale()
+            if self._engine.exchange is not None:
+                await self._move(self._engine.exchange)
+                return
+            if turn.queued and self._engine.queue.paused:
+                raise QueuePausedError(
+                    "This message waits in a queue that a stop or an error has paused. "
+                    "Send something, or send_queued_message_now()."
+                )
+            if self._progress.is_set():
+                self._progress = anyio.Event()
+            progress = self._progress
+        await progress.wait()
+
+    async def _move(self, exchange: Exchange) -> None:
+        self.task = anyio.get_current_task().id
+        self._exchange = exchange
+        try:
+            with anyio.CancelScope() as self._scope:
+                if self._reply is None:
+                    await self._open(exchange)
+                else:
+                    await self._read(exchange, self._reply)
+        except BaseException:
+            # Whoever moves the chat on was cancelled, and with it what it was reading.
+            self._host.drive(self._engine.end_cancelled(exchange))
+            raise
+        finally:
+            self.task = self._scope = None
+            await self.close_stale()
+
+    async def close_stale(self) -> None:
+        """Close the reply of an exchange that is over."""
+        if self._exchange is None or not self._exchange.over:
+            return
+        reply, self._reply, self._exchange = self._reply, None, None
+        close: Callable[[], Awaitable[None]] | None = getattr(reply, "aclose", None)
+        if close is not None:
+            with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
+                await close()
+
+    async def _open(self, exchange: Exchange) -> None:
+        request = exchange.request
+        reply: AsyncIterator[list[UIMessageChunk]] | None
+        try:
+            if request.trigger == "resume-stream":
+                reply = await self._transport.reconnect_to_stream(request)
+            else:
+                reply = await self._transport.send_messages(request)
+        except Exception as error:
+            if isinstance(error, HTTPStatusError):
+                response = Response(error.status_code, error.headers)
+                self._host.drive(self._engine.responded(exchange, response))
+            self._host.drive(self._engine.fail(exchange, _ours(error)))
+            return
+        if reply is None:
+            self._engine.nothing_to_resume(exchange)
+            self._host.changed()
+            return
+        self._reply = aiter(reply)
+        response_head: Response | None = getattr(reply, "response", None)
+        self._host.drive(self._engine.opened(exchange, response_head))
+
+    async def _read(self, exchange: Exchange, reply: AsyncIterator[list[UIMessageChunk]]) -> None:
+        try:
+            chunks = await anext(reply)
+        except StopAsyncIteration:
+            self._host.drive(self._engine.finish(exchange))
+        except Exception as error:
+            self._host.drive(self._engine.fail(exchange, _ours(error)))
+        else:
+            self._apply(exchange, chunks)
+
+    def _apply(self, exchange: Exchange, chunks: list[UIMessageChunk]) -> None:
+        receive = self._engine.receive
+        flush = self._host.flush
+        every_change = self._engine.records
+        try:
+            for chunk in chunks:
+                steps = receive(exchange, chunk)
+                if steps is not None:
+                    self._host.drive(steps)
+                if every_change:
+                    flush(change=True)
+        except (ServerError, StreamProtocolError) as error:
+            self._host.drive(self._engine.fail(exchange, error))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # A transport's own chunks have been validated by nobody.
+            logger.exception("A chunk cannot be applied")
+            failure = StreamProtocolError(f"A chunk cannot be applied ({error!r}).")
+            failure.__cause__ = error
+            self._host.drive(self._engine.fail(exchange, failure))
+        flush(change=False)
+
+
+def _ours(error: Exception) -> UseChatError:
+    if isinstance(error, UseChatError):
+        return error
+    ours = TransportError(f"The transport raised {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours

@@ -1,0 +1,112 @@
+"""What users get of a turn: all that one action caused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usechat.engine.exchange import Outcome, TurnState
+from usechat.engine.turn_text import text_of_turn
+from usechat.errors import IncompleteReplyError, PendingToolError, UseChatError
+from usechat.model.messages import UIMessage
+from usechat.model.parts import DynamicToolPart, ToolPart
+
+
+class TurnBase:
+    """A turn: to look at while it runs and when it is over.
+
+    Args:
+        state: what the engine keeps of it.
+    """
+
+    def __init__(self, state: TurnState) -> None:
+        self._state = state
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.outcome or ('queued' if self.queued else 'running')}>"
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._state.over
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended, None while it runs.
+
+        ``completed``; ``stopped``, by this side or the server; ``incomplete``: the reply ended
+        without its end; ``error``; ``dropped``: it was taken out of the queue.
+        """
+        return self._state.outcome
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong, if its outcome is ``error``."""
+        return self._state.error
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits in the queue."""
+        return self._state.queued
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether ``max_steps`` ended it while the conversation wanted to go on."""
+        return self._state.limit_reached
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped, if the server said."""
+        exchange = self._state.exchange
+        running = exchange.draft.finish_reason if exchange is not None else None
+        return self._state.finish_reason if self.over else running
+
+    @property
+    def message(self) -> UIMessage | None:
+        """The assistant's message; None if nothing came."""
+        exchange = self._state.exchange
+        if self.over or exchange is None or exchange.over:
+            return self._state.message
+        return None if exchange.message_index is None else exchange.draft.build()
+
+    @property
+    def text(self) -> str:
+        """The text that came in this turn, a blank line between steps."""
+        return text_of_turn(self._state)
+
+    @property
+    def usage(self) -> Any:
+        """The tokens used, where the server sends them as ``usage`` in the metadata."""
+        metadata = self.message.metadata if self.message is not None else None
+        return metadata.get("usage") if isinstance(metadata, dict) else None
+
+    @property
+    def pending(self) -> tuple[ToolPart | DynamicToolPart, ...]:
+        """The tool calls that wait for an output or an approval from this side."""
+        return () if self.message is None else self.message.pending
+
+    def _result(self) -> UIMessage:
+        """The message, or the error that says why there is none to rely on."""
+        self._raise_for_outcome()
+        if self.message is not None:
+            return self.message
+        exchange = self._state.exchange
+        if exchange is None:
+            return UIMessage(id="", role="assistant", parts=())
+        return exchange.draft.build()
+
+    def _raise_for_outcome(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.outcome == "incomplete":
+            raise IncompleteReplyError(
+                "The reply ended without its end: there was no finish and no [DONE]. "
+                "What came is in turn.message. If this server never says the end, "
+                "use require_finish=False."
+            )
+        if self.outcome == "dropped":
+            raise UseChatError("This message was taken out of the queue before it was sent.")
+        if self.limit_reached:
+            raise PendingToolError(
+                f"The turn ended after {self._state.requests} requests (max_steps) "
+                "while the conversation wanted to go on."
+            )

@@ -1,0 +1,1 @@
+"""Opens a reply and reads it."""

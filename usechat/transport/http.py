@@ -1,0 +1,242 @@
+"""Chat over HTTP.
+
+Source: ai 7.0.173, src/ui/http-chat-transport.ts, default-chat-transport.ts. Here redirects are not
+followed (the history would go along) and a reply without a body is an HTTP error.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from typing_extensions import Unpack
+
+from usechat.engine.exchange import ChatRequest
+from usechat.errors import CallbackError, InvalidArgumentError
+from usechat.model.json import dumps
+from usechat.transport.failures import place, translated
+from usechat.transport.options import HttpOptions, PrepareHook, SendRequest
+from usechat.transport.reply import HttpReply, refuse
+from usechat.transport.tls import tls_context
+from usechat.wire.decoder import Decoder
+from usechat.wire.json_sse import JSONSSEDecoder
+from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
+from usechat.wire.text_stream import TextStreamDecoder
+from usechat.wire.ui_message_stream import UIMessageStreamDecoder
+
+DEFAULT_TIMEOUT = httpx.Timeout(300, connect=10, pool=None)
+"""Seconds: 10 to connect, 300 between bytes."""
+
+# What encodeURIComponent leaves as it is, beside letters and digits (ECMA-262).
+_URI_COMPONENT = "-_.!~*'()"
+
+
+class HttpTransport:
+    """Talks to a chat endpoint over HTTP.
+
+    Args:
+        api: the endpoint's URL, ``http://localhost:3000/api/chat``; a relative one needs
+            ``base_url`` or a client that has one.
+        options: see ``HttpOptions``.
+
+    Raises:
+        InvalidArgumentError: an option or the URL cannot be used.
+    """
+
+    def __init__(self, api: str = "/api/chat", **options: Unpack[HttpOptions]) -> None:
+        unknown = options.keys() - HttpOptions.__annotations__.keys()
+        if unknown:
+            raise InvalidArgumentError(f"There is no option {', '.join(sorted(unknown))}.")
+        self.strict = options.get("strict", False)
+        self.require_finish = options.get("require_finish", True)
+        self.resume_stream_is_replay = options.get("resume_stream_is_replay", True)
+        self._protocol = options.get("protocol", "ui")
+        if self._protocol not in ("ui", "text", "json-sse"):
+            raise InvalidArgumentError(
+                f"protocol={self._protocol!r}: expected 'ui', 'text' or 'json-sse'."
+            )
+        self._headers = options.get("headers")
+        self._body = options.get("body")
+        self._prepare_send = options.get("prepare_send_request")
+        self._prepare_reconnect = options.get("prepare_reconnect_request")
+        self._max_event_size = options.get("max_event_size", DEFAULT_MAX_EVENT_SIZE)
+        timeout = options.get("timeout", DEFAULT_TIMEOUT)
+        self._timeout = timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout)
+        self._client = options.get("client")
+        self._own_client: httpx.AsyncClient | None = None
+        self._base_url = options.get("base_url", "")
+        self._api = api
+        self._check_url(api)
+
+    def __repr__(self) -> str:
+        return f"HttpTransport({place(self._absolute(self._api))!r})"
+
+    def _absolute(self, api: str) -> str:
+        if self._base_url and "://" not in api:
+            return f"{self._base_url.rstrip('/')}/{api.lstrip('/')}"
+        return api
+
+    def _check_url(self, api: str) -> None:
+        try:
+            url = httpx.URL(self._absolute(api))
+        except (httpx.InvalidURL, TypeError) as error:
+            raise InvalidArgumentError(f"{api!r} is no URL: {error}.") from error
+        # A client that has a base URL completes it; other shapes of client have none to ask.
+        if url.is_relative_url and not str(getattr(self._client, "base_url", "")):
+            raise InvalidArgumentError(
+                f"{api!r} is not a whole URL. Give one like http://localhost:3000/api/chat, "
+                "or base_url=."
+            )
+        if url.is_absolute_url and url.scheme not in ("http", "https"):
+            raise InvalidArgumentError(f"{api!r}: expected a URL that begins with http or https.")
+
+    async def send_messages(self, request: ChatRequest) -> HttpReply:
+        """POST the messages; return the reply when its headers are there.
+
+        Args:
+            request: what to send.
+
+        Raises:
+            TransportError: there is no reply.
+            InvalidArgumentError: the request cannot be sent.
+        """
+        asked = await self._assemble(request, self._api)
+        prepared = await _prepare("prepare_send_request", self._prepare_send, asked)
+        api = prepared.get("api", asked.api)
+        headers = _lower(prepared["headers"]) if "headers" in prepared else asked.headers
+        content = dumps(prepared["body"]) if "body" in prepared else _encode(asked)
+        headers = {"content-type": "application/json", **headers}
+        return await self._open("POST", api, headers, content)
+
+    async def reconnect_to_stream(self, request: ChatRequest) -> HttpReply | None:
+        """GET the running reply, from ``<api>/<chat id>/stream``; None if none is running.
+
+        Args:
+            request: whose ``chat_id`` says which.
+
+        Raises:
+            TransportError: the endpoint cannot be asked.
+            InvalidArgumentError: the chat's id is ``.`` or ``..``, which URLs do not keep.
+        """
+        asked = await self._assemble(request, self._api)
+        prepared = await _prepare("prepare_reconnect_request", self._prepare_reconnect, asked)
+        api = prepared["api"] if "api" in prepared else _stream_url(self._api, request.chat_id)
+        headers = _lower(prepared["headers"]) if "headers" in prepared else asked.headers
+        reply = await self._open("GET", api, headers, None)
+        if reply.response.status_code == 204:
+            await reply.aclose()
+            return None
+        return reply
+
+    async def aclose(self) -> None:
+        """Close the client, if it is the transport's own."""
+        client, self._own_client = self._own_client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _assemble(self, request: ChatRequest, api: str) -> SendRequest:
+        options = request.options
+        body = await _resolved("body", self._body)
+        headers = await _resolved("headers", self._headers)
+        return SendRequest(
+            api=api,
+            chat_id=request.chat_id,
+            messages=() if request.trigger == "resume-stream" else request.messages,
+            headers={**_lower(headers), **_lower(options.headers)},
+            body={**(body or {}), **(options.body or {})},
+            request_metadata=options.metadata,
+            trigger=request.trigger,
+            message_id=request.message_id,
+        )
+
+    async def _open(
+        self, method: str, api: str, headers: Mapping[str, str], content: bytes | None
+    ) -> HttpReply:
+        self._check_url(api)
+        client = self._ready_client()
+        try:
+            request = client.build_request(
+                method,
+                self._absolute(api),
+                headers=dict(headers),
+                content=content,
+                timeout=self._timeout,
+            )
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(f"The request cannot be made: {error}.") from error
+        what = f"{method} {place(request.url)}"
+        with translated(what):
+            response = await client.send(request, stream=True, follow_redirects=False)
+        reply = HttpReply(response, self._decoder(), what)
+        if not response.is_success or (method == "POST" and reply.has_no_body):
+            await refuse(reply)
+        if reply.has_no_body and response.status_code != 204:
+            await refuse(reply)
+        return reply
+
+    def _ready_client(self) -> httpx.AsyncClient:
+        if self._client is not None:
+            if getattr(self._client, "is_closed", False):
+                raise InvalidArgumentError("The client given as client= has been closed.")
+            return self._client
+        if self._own_client is None:
+            self._own_client = httpx.AsyncClient(verify=tls_context(), timeout=self._timeout)
+        return self._own_client
+
+    def _decoder(self) -> Decoder:
+        if self._protocol == "text":
+            return TextStreamDecoder()
+        if self._protocol == "json-sse":
+            return JSONSSEDecoder(self._max_event_size)
+        return UIMessageStreamDecoder(self.strict, self._max_event_size)
+
+
+async def _resolved(name: str, value: Any, *arguments: Any) -> Any:
+    """A value, or what the user's function (also an async one) gives."""
+    if not callable(value):
+        return value
+    try:
+        made = value(*arguments)
+        return await made if inspect.isawaitable(made) else made
+    except Exception as error:
+        raise CallbackError(f"{name} raised {type(error).__name__}: {error}") from error
+
+
+async def _prepare(name: str, hook: PrepareHook | None, asked: SendRequest) -> Mapping[str, Any]:
+    return {} if hook is None else (await _resolved(name, hook, asked)) or {}
+
+
+def _lower(headers: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Headers with their names in lower case; those that are None are left out."""
+    if headers is None:
+        return {}
+    return {name.lower(): value for name, value in headers.items() if value is not None}
+
+
+def _encode(asked: SendRequest) -> bytes:
+    """The request's body. The history is put together from what is encoded already."""
+    own: dict[str, Any] = {"id": asked.chat_id, "trigger": asked.trigger}
+    if asked.message_id is not None:
+        own["messageId"] = asked.message_id
+    fields = {k: v for k, v in asked.body.items() if k not in ("messages", "messageId")}
+    head = dumps({**fields, **own})
+    messages = b",".join([message.encoded() for message in asked.messages])
+    return head[:-1] + b',"messages":[' + messages + b"]}"
+
+
+def _stream_url(api: str, chat_id: str) -> str:
+    """Where the running reply of a chat is to be had."""
+    if chat_id in (".", ".."):
+        raise InvalidArgumentError(
+            f'The chat id "{chat_id}" cannot stand in a URL. '
+            "Use another, or say the URL in prepare_reconnect_request."
+        )
+    try:
+        name = quote(chat_id, safe=_URI_COMPONENT)
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"The chat id cannot stand in a URL: {error}.") from error
+    at = min((i for i in (api.find("?"), api.find("#")) if i >= 0), default=len(api))
+    return f"{api[:at].removesuffix('/')}/{name}/stream{api[at:]}"
