@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from usechat.engine.answers import Answer, ApprovalResponse, answered
 from usechat.engine.automatic import has_unsent_approval, is_waiting_for_user
-from usechat.engine.events import PartUpdated
+from usechat.engine.events import ErrorChanged, PartUpdated
 from usechat.engine.exchange import Callbacks, Exchange, RequestOptions, Steps, TurnState
 from usechat.engine.exchanges import Exchanges
 from usechat.engine.queue import QueuedMessage
@@ -392,6 +392,8 @@ class ChatEngine(Exchanges):
     def clear_error(self) -> None:
         """From ``error`` back to ``ready``."""
         if self.status == "error":
+            self.error = None
+            self.outbox.add(ErrorChanged(None))
             self._set_status("clear", None)
 
     def clear(self) -> Steps[None]:

@@ -238,10 +238,11 @@ class Exchanges(ABC):
         return None
 
     def _write(self, exchange: Exchange) -> None:
+        self._publish(exchange)
         if self.status != "streaming" or self.error is not None:
             self._set_status("write", None)
-        self._publish(exchange)
-        self._changed()
+        else:
+            self._changed()
 
     def _publish(self, exchange: Exchange) -> None:
         if exchange.message_index is None:
@@ -268,7 +269,9 @@ class Exchanges(ABC):
     def _begin_anew(self, exchange: Exchange, message_id: str) -> None:
         self.history.release()
         exchange.message_index = None
-        exchange.draft = Draft(message_id)
+        resumed, exchange.draft = exchange.draft, Draft(message_id)
+        if self._resumable is resumed:
+            self._resumable = exchange.draft
         exchange.turn.first_part = 0
 
     def _tool_called(self, exchange: Exchange, chunk: UIMessageChunk) -> Steps[None]:
@@ -447,9 +450,8 @@ class Exchanges(ABC):
         wanted = yield from self._should_send(last.id if last else None)
         if not wanted or stops != self._stops or self.exchange is not None or last is None:
             return False
-        sent = exchange.request.messages
-        if len(sent) == len(self.history) and sent and sent[-1] == last:
-            # The reply changed nothing: the same request would bring the same reply, for ever.
+        if self._would_repeat(exchange, last):
+            # The same request would bring the same reply, for ever.
             self._close_turn(turn, "incomplete")
             return False
         if self.max_steps is not None and turn.requests >= self.max_steps:
@@ -458,6 +460,16 @@ class Exchanges(ABC):
             return False
         self.begin(turn, "submit-message", last.id)
         return True
+
+    def _would_repeat(self, exchange: Exchange, last: UIMessage) -> bool:
+        """Whether to send now is to ask for the same again: the reply changed nothing."""
+        before = exchange.request
+        return (
+            before.trigger == "submit-message"
+            and before.message_id == last.id
+            and len(before.messages) == len(self.history)
+            and before.messages[-1] == last
+        )
 
     def _should_send(self, message_id: str | None) -> Steps[bool]:
         last = self.history.last()

@@ -94,8 +94,7 @@ class History:
         Args:
             length: how many stay.
         """
-        if length < len(self._messages):
-            self.replace_all(self._messages[:length])
+        self.replace_all(self._messages[:length])
 
     def push(self, message: UIMessage) -> None:
         """Add a message at the end.

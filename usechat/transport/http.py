@@ -52,8 +52,10 @@ class HttpTransport:
             raise InvalidArgumentError(f"There is no option {', '.join(sorted(unknown))}.")
         self.strict = options.get("strict", False)
         self.require_finish = options.get("require_finish", True)
-        self.resume_stream_is_replay = options.get("resume_stream_is_replay", True)
         self._protocol = options.get("protocol", "ui")
+        self.resume_stream_is_replay = options.get(
+            "resume_stream_is_replay", self._protocol != "text"
+        )
         if self._protocol not in ("ui", "text", "json-sse"):
             raise InvalidArgumentError(
                 f"protocol={self._protocol!r}: expected 'ui', 'text' or 'json-sse'."

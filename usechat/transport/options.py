@@ -74,7 +74,8 @@ class HttpOptions(TypedDict, total=False):
         max_event_size: the most characters of one event; default 16 Mi.
         prepare_send_request: may change each request with messages; also async.
         prepare_reconnect_request: may change each resume; also async.
-        resume_stream_is_replay: a resumed reply comes from its begin; default True.
+        resume_stream_is_replay: a resumed reply comes from its begin; default True, as in the
+            SDK not with ``text``.
     """
 
     base_url: str
