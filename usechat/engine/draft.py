@@ -155,6 +155,8 @@ class Draft:
         self.finish_reason: str | None = None
         self.announced = 0
         """How many parts observers know of."""
+        self.written = 0
+        """How many parts there were at the last write."""
         self.continued = 0
         """How many parts were there before the reply."""
         self._step: dict[tuple[bool, str], DraftPart] = {}
@@ -168,7 +170,7 @@ class Draft:
         self.fields = {**message.model_dump(exclude={"parts"}), "id": message.id}
         for part in message.parts:
             self.add(DraftPart.of(part))
-        self.announced = self.continued = len(self.parts)
+        self.announced = self.written = self.continued = len(self.parts)
         for call in self._step.values():
             fields = call.look()
             if fields["state"] == "input-streaming":
@@ -219,6 +221,7 @@ class Draft:
         for part in kept:
             self._remember(part)
         self.announced = min(self.announced, len(kept))
+        self.written = min(self.written, len(kept))
         return True
 
     def in_later_step(self, part: DraftPart) -> bool:
@@ -262,16 +265,20 @@ class Draft:
         """
         return self._data.get((kind, data_id))
 
-    def shown(self) -> int:
-        """How many parts are published: steps at the end that nothing followed are not."""
-        count = len(self.parts)
-        while count and self.parts[count - 1].kind == "step-start":
-            count -= 1
-        return count
+    def write(self) -> None:
+        """Say that all that is there is to be published."""
+        self.written = len(self.parts)
+
+    def published(self) -> UIMessage:
+        """The message as it was last written: a step that nothing has followed yet is not in it."""
+        return self._build(self.written)
 
     def build(self) -> UIMessage:
         """The message as it is now."""
-        parts = tuple(part.build() for part in self.parts[: self.shown()])
+        return self._build(len(self.parts))
+
+    def _build(self, count: int) -> UIMessage:
+        parts = tuple(part.build() for part in self.parts[:count])
         return UIMessage.model_construct(**self.fields, parts=parts)
 
 

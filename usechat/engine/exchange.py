@@ -239,8 +239,6 @@ class Exchange:
     def announce(self) -> None:
         """Tell the observers of parts they do not know yet."""
         draft = self.draft
-        if draft.announced < len(draft.parts):
-            shown = draft.shown()
-            for index in range(draft.announced, shown):
-                self.outbox.add(PartAdded(draft.id, index))
-            draft.announced = max(shown, draft.announced)
+        while draft.announced < draft.written:
+            self.outbox.add(PartAdded(draft.id, draft.announced))
+            draft.announced += 1

@@ -245,6 +245,7 @@ class Exchanges(ABC):
             self._changed()
 
     def _publish(self, exchange: Exchange) -> None:
+        exchange.draft.write()
         if exchange.message_index is None:
             self.history.attach(exchange)
         self.history.written()

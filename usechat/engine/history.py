@@ -36,7 +36,7 @@ class History:
     def _refresh(self) -> None:
         if self._stale and self._draft is not None:
             self._stale = False
-            self._messages[self._index] = self._draft.build()
+            self._messages[self._index] = self._draft.published()
             self._snapshot = None
 
     def __len__(self) -> int:
@@ -133,7 +133,7 @@ class History:
             index = None
         if index is None:
             index = len(self._messages)
-            self._messages.append(draft.build())
+            self._messages.append(draft.published())
             self._outbox.add(MessageAdded(draft.id, index))
         else:
             self._outbox.add(MessagesReplaced(index))

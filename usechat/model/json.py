@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from usechat.errors import InvalidArgumentError
@@ -67,6 +68,11 @@ def dumps(value: Any) -> bytes:
 
 def _dumps_ascii(value: Any) -> bytes:
     text = json.dumps(
-        value, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=to_jsonable_python
+        value, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain
     )
     return text.encode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    # In its JSON mode pydantic refuses half a character even where nothing is encoded.
+    return value.model_dump() if isinstance(value, BaseModel) else to_jsonable_python(value)

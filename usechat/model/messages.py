@@ -89,9 +89,6 @@ class UIMessage(WireModel):
             object.__setattr__(self, "_encoded", encoded)
         return encoded
 
-    def __copy__(self) -> UIMessage:
-        return self
-
 
 def text_of_parts(parts: Iterable[Any]) -> str:
     """The text parts as one text, a blank line between steps that have text.

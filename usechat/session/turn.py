@@ -66,7 +66,7 @@ class TurnBase:
         exchange = self._state.exchange
         if self.over or exchange is None or exchange.over:
             return self._state.message
-        return None if exchange.message_index is None else exchange.draft.build()
+        return None if exchange.message_index is None else exchange.draft.published()
 
     @property
     def text(self) -> str:
