@@ -30,7 +30,16 @@ class PartialToolCall:
         raw: the text that has come before.
     """
 
-    __slots__ = ("dynamic", "encoding", "part", "raw", "title", "tool_metadata", "tool_name")
+    __slots__ = (
+        "dynamic",
+        "encoding",
+        "hides_raw",
+        "part",
+        "raw",
+        "title",
+        "tool_metadata",
+        "tool_name",
+    )
 
     def __init__(
         self,
@@ -49,12 +58,16 @@ class PartialToolCall:
         self.raw = TextBuffer(raw)
         self.part: DraftPart | None = None
         """The part that shows this input."""
+        self.hides_raw = False
+        """Whether ``rawInput`` is not shown yet: the SDK leaves it out of a dynamic part that a
+        delta has made, until the next delta."""
 
     def fields(self) -> Fields:
         """``input`` and ``rawInput`` as they are now."""
         raw = self.raw.text()
         value = raw if self.encoding == "text" else parse_partial_json(raw)
-        return {"rawInput": raw} if value is UNDEFINED else {"rawInput": raw, "input": value}
+        shown: Fields = {} if self.hides_raw else {"rawInput": raw}
+        return shown if value is UNDEFINED else {**shown, "input": value}
 
 
 class DraftPart:

@@ -175,7 +175,7 @@ class FakeServer:
         """Wait until a request has come; return it. This blocks: see ``wait_disconnect``.
 
         Args:
-            count: the how-manieth.
+            count: which one, counted from 1.
             timeout: seconds.
 
         Raises:
@@ -239,6 +239,8 @@ class FakeServer:
             request = await _read_request(reader)
         except (asyncio.IncompleteReadError, OSError):
             return False  # between two requests a client may go
+        except (asyncio.LimitOverrunError, ValueError):
+            return False  # this is no HTTP
         reply = self._reply_to(request)
         with self._changed:
             self.requests.append(request)

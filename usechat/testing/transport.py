@@ -135,7 +135,7 @@ class _Reply:
         for read in self._reads:
             if isinstance(read, Exception):
                 raise read
-            if isinstance(read, Marker):
+            while isinstance(read, Marker):
                 await anyio.sleep_forever()
             return [read] if isinstance(read, dict) else list(read)
         raise StopAsyncIteration
@@ -151,7 +151,7 @@ async def _open(script: _Script, request: ChatRequest) -> _Reply:
         script = _checked_reply(script, "the reply that a function gave")
     if isinstance(script, Exception):
         raise script
-    if isinstance(script, Marker):
+    while isinstance(script, Marker):
         await anyio.sleep_forever()
     return _Reply(iter(script))
 
@@ -162,13 +162,13 @@ def _checked(script: _Script, where: str) -> _Script:
 
 def _checked_reply(reply: Any, where: str) -> ScriptedReply:
     if isinstance(reply, Exception) or reply is HANG:
-        return reply  # type: ignore[no-any-return]
+        return reply
     return [_checked_read(read, f"{where}, item {n}") for n, read in enumerate(_list(reply, where))]
 
 
 def _checked_read(read: Any, where: str) -> _Read:
     if isinstance(read, Exception) or read is HANG:
-        return read  # type: ignore[no-any-return]
+        return read
     if isinstance(read, Mapping):
         return _checked_chunk(read, where)
     return [_checked_chunk(chunk, where) for chunk in _list(read, where)]

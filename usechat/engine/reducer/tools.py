@@ -52,8 +52,11 @@ def input_delta(exchange: Exchange, chunk: ToolInputDeltaChunk) -> Effect | None
         return None
     part = exchange.draft.call_in_step(partial.dynamic, call_id)
     if part is None or part.partial is not partial:
+        partial.hides_raw = part is None and partial.dynamic
         part = _show_partial(exchange, call_id, partial)
         exchange.publish()
+    else:
+        partial.hides_raw = False
     start = partial.raw.shown
     text = partial.raw.append(chunk["inputTextDelta"])
     part.grow()
@@ -115,6 +118,7 @@ def approval_request(exchange: Exchange, chunk: ToolApprovalRequestChunk) -> Eff
         approval["isAutomatic"] = True
     if "signature" in chunk:
         approval["signature"] = chunk["signature"]
+    part.settle_input()
     part.edit().update(state="approval-requested", approval=approval)
     exchange.emit(PartUpdated(exchange.draft.id, part.index))
     return Effect.CONTENT
@@ -133,6 +137,7 @@ def approval_response(exchange: Exchange, chunk: ToolApprovalResponseChunk) -> E
     answer: Fields = {"approved": chunk["approved"]}
     if "reason" in chunk:
         answer["reason"] = chunk["reason"]
+    part.settle_input()
     fields = part.edit()
     fields.update(state="approval-responded", approval={**approval, **answer})
     if "providerExecuted" in chunk:
@@ -164,6 +169,7 @@ def output_denied(exchange: Exchange, chunk: ToolOutputDeniedChunk) -> Effect | 
     part = _call(exchange, "tool-output-denied", chunk["toolCallId"])
     if part is None:
         return None
+    part.settle_input()
     part.edit()["state"] = "output-denied"
     exchange.emit(PartUpdated(exchange.draft.id, part.index))
     return Effect.CONTENT
