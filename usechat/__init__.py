@@ -4,7 +4,7 @@ from usechat.engine.automatic import (
     last_assistant_message_is_complete_with_approval_responses,
     last_assistant_message_is_complete_with_tool_calls,
 )
-from usechat.engine.engine import WhenBusy
+from usechat.engine.core import WhenBusy
 from usechat.engine.events import (
     DataReceived,
     ErrorChanged,

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar, overload
 from typing_extensions import TypedDict, Unpack
 
 from usechat.engine.answers import ApprovalResponse, ToolOutput
-from usechat.engine.engine import ChatEngine, WhenBusy
+from usechat.engine.core import WhenBusy
+from usechat.engine.engine import ChatEngine
 from usechat.engine.events import Batch, ChatState, Event, InputChanged
 from usechat.engine.exchange import (
     Callbacks,

@@ -52,8 +52,7 @@ def input_delta(exchange: Exchange, chunk: ToolInputDeltaChunk) -> Effect | None
         return None
     part = exchange.draft.call_in_step(partial.dynamic, call_id)
     if part is None or part.partial is not partial:
-        partial.hides_raw = part is None and partial.dynamic
-        part = _show_partial(exchange, call_id, partial)
+        part = _show_partial(exchange, call_id, partial, is_new=part is None)
         exchange.publish()
     else:
         partial.hides_raw = False
@@ -64,10 +63,13 @@ def input_delta(exchange: Exchange, chunk: ToolInputDeltaChunk) -> Effect | None
     return Effect.CONTENT
 
 
-def _show_partial(exchange: Exchange, call_id: str, partial: PartialToolCall) -> DraftPart:
+def _show_partial(
+    exchange: Exchange, call_id: str, partial: PartialToolCall, is_new: bool
+) -> DraftPart:
     """Make the part in the current step the one that shows this input."""
     if partial.part is not None:
         partial.part.settle_input()
+    partial.hides_raw = is_new and partial.dynamic
     chunk: dict[str, Any] = {"toolCallId": call_id, "toolName": partial.tool_name}
     for name, value in (
         ("dynamic", partial.dynamic or None),

@@ -1,0 +1,76 @@
+"""The chat in the terminal: ``usechat``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import anyio
+
+from usechat.cli.arguments import ChatOptions, ServeOptions, parse
+from usechat.cli.chat import converse
+from usechat.cli.endpoint import endpoint, open_chat
+from usechat.cli.interrupts import Interrupts
+from usechat.cli.notes import notes_to
+from usechat.cli.once import INTERRUPTED, send_once
+from usechat.cli.output import Output, OutputClosed
+from usechat.cli.prompt import read_message
+from usechat.errors import UseChatError
+
+# What the shell makes of a program that SIGPIPE ended.
+_NOBODY_READS = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: its arguments; None: those of the process.
+
+    Returns:
+        The exit status; ``usechat --help`` says what they mean.
+
+    Raises:
+        SystemExit: argparse's way to end after ``--help`` and errors of usage.
+    """
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    options = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        if isinstance(options, ServeOptions):
+            return _serve(options, out)
+        return _chat(options, out, err)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OutputClosed:
+        return _NOBODY_READS
+    except UseChatError as error:
+        err.complain(str(error))
+        return 1
+
+
+def _chat(options: ChatOptions, out: Output, err: Output) -> int:
+    text = None if options.message is None else read_message(options.message)
+    with endpoint(options) as url, Interrupts() as interrupts:
+
+        async def run() -> int:
+            async with open_chat(options, url) as chat:
+                if text is None:
+                    with notes_to(out.note):
+                        return await converse(chat, out, interrupts, url)
+                with notes_to(err.complain):
+                    return await send_once(chat, text, out, err, interrupts, json=options.json)
+
+        return anyio.run(run)
+
+
+def _serve(options: ServeOptions, out: Output) -> int:
+    from usechat.server import serve
+    from usechat.server.extras import extras_needed
+
+    with extras_needed():
+        import uvicorn  # noqa: F401  (so that nothing is promised that cannot be kept)
+
+    for line in options.urls():
+        out.line(line)
+    serve(options.host, options.port, options.delay)
+    return 0

@@ -1,0 +1,7 @@
+"""``python -m usechat.cli`` is ``usechat``."""
+
+import sys
+
+from usechat.cli import main
+
+sys.exit(main())

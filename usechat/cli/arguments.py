@@ -1,0 +1,231 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import usechat
+from usechat.errors import InvalidArgumentError
+from usechat.model.json import loads
+from usechat.transport.http import HttpTransport
+from usechat.transport.options import Protocol
+
+_ABOUT = """\
+Chat with an endpoint that speaks the AI SDK's protocol, in the terminal.
+
+Without a URL a demo endpoint is started on this machine: an assistant of rules,
+which needs no key and no network. Send "help" to see what it can show.
+"""
+
+_MORE = """\
+usechat serve --help tells about the demo endpoint alone.
+
+examples:
+  usechat                                              chat with the demo
+  usechat http://localhost:3000/api/chat               chat with an endpoint
+  usechat http://localhost:3000/api/chat -m "Hello"    print one reply
+  usechat URL -m - < question.txt                      the message from a file
+  usechat URL -m "Hello" --json | jq -c .event         one event a line
+  usechat URL --header "Authorization: Bearer $TOKEN" --body '{"model": "small"}'
+
+exit status with -m:
+  0    the reply is complete
+  1    an error; standard error says which
+  2    the command line cannot be used
+  3    the reply is incomplete, or waits for an approval or a tool's output
+  130  Ctrl-C stopped the reply
+  141  nobody reads the output any more; the reply was stopped
+The chat itself ends with 0.
+
+output:
+  -m prints the reply's text, as UTF-8 and unchanged. On a terminal it is in the
+  terminal's encoding, without control characters, and ends with a new line.
+  --json prints an object a line: "event" is the name of one of usechat's events,
+  its other fields are the event's, in camelCase; PartAdded, PartUpdated and
+  PartDone have the "part" as it is then, MessageAdded the message's "role",
+  TurnFinished the "outcome". The last line is {"event": "end", "outcome": ...,
+  "finishReason": ..., "error": ..., "message": ...}.
+"""
+
+_SERVE_ABOUT = "Serve the demo endpoint alone, until Ctrl-C."
+
+
+@dataclass(frozen=True)
+class ChatOptions:
+    """What ``usechat`` is to do.
+
+    Attributes:
+        url: the endpoint; None: the demo's own.
+        message: what to send; ``-``: standard input; None: chat.
+        headers: for every request.
+        body: fields for every request's body.
+        protocol: how replies are read.
+        json: whether to print events instead of text.
+    """
+
+    url: str | None = None
+    message: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Protocol = "ui"
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What ``usechat serve`` is to do.
+
+    Attributes:
+        host: the address to listen at.
+        port: the port; 0: a free one.
+        delay: seconds before a word.
+    """
+
+    host: str
+    port: int
+    delay: float
+
+    def urls(self) -> list[str]:
+        """Lines that say where the endpoint is."""
+        if not self.port:
+            return ["The demo endpoint takes a free port; the server's first lines say which."]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        base = f"http://{host}:{self.port}"
+        return [
+            f"{base}/api/chat                 the UI message stream; ?protocol=text: bare text",
+            f"{base}/api/chat/{{id}}/stream     GET: the reply that runs for a chat",
+            f'{base}/api/stream               {{"message": "..."}}: data: {{"text": "..."}}',
+        ]
+
+
+def parse(argv: Sequence[str]) -> ChatOptions | ServeOptions:
+    """Read the command line.
+
+    Args:
+        argv: the arguments, without the program's name.
+
+    Raises:
+        SystemExit: there is nothing to do, after ``--help`` and the like (0) or a fault (2).
+    """
+    if argv and argv[0] == "serve":
+        return ServeOptions(**vars(_serve_parser().parse_args(argv[1:])))
+    parser = _chat_parser()
+    given = parser.parse_args(argv)
+    if given.json and given.message is None:
+        parser.error("--json needs -m")
+    return ChatOptions(**{**vars(given), "headers": dict(given.headers)})
+
+
+def _chat_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="usechat",
+        usage="usechat [URL] [-m TEXT] [options]\n       usechat serve [options]",
+        description=_ABOUT,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("url", metavar="URL", nargs="?", type=_checked(_url), help="the endpoint to chat with")
+    add(
+        "-m",
+        "--message",
+        metavar="TEXT",
+        help="send this, print the reply as it streams, and exit; - reads it from standard input",
+    )
+    add(
+        "--header",
+        dest="headers",
+        metavar="'NAME: VALUE'",
+        type=_checked(_header),
+        action="append",
+        default=[],
+        help="a header for every request; may be given several times",
+    )
+    add(
+        "--body",
+        metavar="JSON",
+        type=_checked(_body),
+        default={},
+        help="an object whose fields go into every request's body; @FILE reads it from a file",
+    )
+    add(
+        "--protocol",
+        choices=["ui", "text", "json-sse"],
+        default="ui",
+        help="how replies are read: ui, the AI SDK's UI message stream (the default); text, "
+        'nothing but text; json-sse, data: {"text": "..."} events (this one also sends the text '
+        'as the body\'s "message")',
+    )
+    add("--json", action="store_true", help="with -m: print events, an object a line")
+    add("--version", action="version", version=f"usechat {usechat.__version__}")
+    return parser
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="usechat serve", description=_SERVE_ABOUT)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
+    add("--port", type=_checked(_port), default=8000, help="default: 8000; 0 takes a free one")
+    add(
+        "--delay",
+        metavar="SECONDS",
+        type=_checked(_delay),
+        default=0.03,
+        help="before each word of a reply (default: 0.03)",
+    )
+    return parser
+
+
+def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let argparse say what a value's reader says; of a ValueError it would say nothing."""
+
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except (ValueError, OSError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
+
+
+def _url(text: str) -> str:
+    HttpTransport(text)  # says what is wrong with it
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    # The value may be a secret: it is not repeated.
+    if not colon or not name.strip():
+        raise InvalidArgumentError("a header is written 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def _body(text: str) -> dict[str, Any]:
+    source = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
+    try:
+        value = loads(source)
+    except ValueError as error:
+        raise InvalidArgumentError(f"this is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidArgumentError("the body is a JSON object, {...}")
+    return value
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port <= 65535:
+        raise InvalidArgumentError(f"{text!r} is no port: expected 0 to 65535")
+    return port
+
+
+def _delay(text: str) -> float:
+    delay = float(text)
+    if not (math.isfinite(delay) and delay >= 0):
+        raise InvalidArgumentError(f"{text!r}: expected a number of seconds")
+    return delay

@@ -1,0 +1,96 @@
+"""The endpoint that is talked to, and the session that does it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx
+
+from usechat.cli.arguments import ChatOptions
+from usechat.engine.automatic import (
+    last_assistant_message_is_complete_with_approval_responses,
+    last_assistant_message_is_complete_with_tool_calls,
+)
+from usechat.model.messages import UIMessage
+from usechat.session.aio import AsyncChatSession
+from usechat.transport.options import HttpOptions
+
+_DEMO_PATHS = {"ui": "/api/chat", "text": "/api/chat?protocol=text", "json-sse": "/api/stream"}
+
+# Requests that one action may cause before the user is asked again.
+_MAX_STEPS = 20
+
+
+@contextmanager
+def endpoint(options: ChatOptions) -> Iterator[str]:
+    """The URL to talk to; without one a demo runs for the time of the block.
+
+    Args:
+        options: the command line's.
+
+    Raises:
+        UseChatError: the demo cannot be started.
+    """
+    if options.url is not None:
+        yield options.url
+        return
+    from usechat.server import running_demo
+
+    with running_demo() as base:
+        yield base + _DEMO_PATHS[options.protocol]
+
+
+@asynccontextmanager
+async def open_chat(options: ChatOptions, url: str) -> AsyncIterator[AsyncChatSession]:
+    """A session with an endpoint.
+
+    Args:
+        options: the command line's.
+        url: where the endpoint is.
+    """
+    http: HttpOptions = {"protocol": options.protocol, "headers": options.headers}
+    if options.url is None:
+        # The demo is on this machine: the environment's proxies cannot reach it.
+        async with httpx.AsyncClient(trust_env=False) as client:
+            async with _session(options, url, {**http, "client": client}) as chat:
+                yield chat
+    else:
+        async with _session(options, url, http) as chat:
+            yield chat
+
+
+def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSession:
+    def body() -> Mapping[str, Any]:
+        if options.protocol != "json-sse":
+            return options.body
+        # What hand-written endpoints of this kind read, as stream_chat sends it.
+        return {"message": _last_question(chat.messages), **options.body}
+
+    chat = AsyncChatSession(
+        url,
+        body=body,
+        # The terminal takes what one read has brought; it is not drawn, so nothing is held back.
+        throttle=0,
+        # Nobody could answer in between where a single message is sent.
+        send_automatically_when=None if options.message is not None else goes_on,
+        max_steps=_MAX_STEPS,
+        **http,
+    )
+    return chat
+
+
+def goes_on(messages: tuple[UIMessage, ...]) -> bool:
+    """Whether all that the assistant asked for has been answered.
+
+    Args:
+        messages: the chat's.
+    """
+    return last_assistant_message_is_complete_with_tool_calls(
+        messages
+    ) or last_assistant_message_is_complete_with_approval_responses(messages)
+
+
+def _last_question(messages: tuple[UIMessage, ...]) -> str:
+    return next((m.text for m in reversed(messages) if m.role == "user"), "")

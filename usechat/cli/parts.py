@@ -1,0 +1,127 @@
+"""Parts of a message, a line each."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from usechat.model.json import dumps
+from usechat.model.parts import (
+    CustomPart,
+    FilePart,
+    Part,
+    ReasoningFilePart,
+    SourceDocumentPart,
+    SourceUrlPart,
+    SteeringMessagePart,
+    ToolCallPart,
+    UnknownPart,
+)
+
+_LENGTH = 200
+"""How many characters of a value are shown."""
+
+
+def short(value: Any) -> str:
+    """A JSON value in one line of bounded length.
+
+    Args:
+        value: the value.
+    """
+    return _cut(dumps(value).decode())
+
+
+def one_line(text: str) -> str:
+    """A text in one line of bounded length.
+
+    Args:
+        text: any text.
+    """
+    return _cut(" ".join(text[: 4 * _LENGTH].split()))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LENGTH else text[: _LENGTH - 3] + "..."
+
+
+def call_of(part: Any) -> str:
+    """A tool call: its name and its input.
+
+    Args:
+        part: the tool's part.
+    """
+    given = part.raw_input if part.input is None and part.raw_input is not None else part.input
+    return f"{one_line(part.tool_name)} {short(given)}"
+
+
+def tool_lines(part: Any) -> list[str]:
+    """What there is to say of a tool call: the call, when its input is there, and how it ended.
+
+    Args:
+        part: the tool's part.
+    """
+    if part.state == "input-streaming":
+        return []
+    name = one_line(part.tool_name)
+    ends = {
+        "output-available": lambda: f"{'...' if part.preliminary else '->'} {short(part.output)}",
+        "output-error": lambda: f"failed: {one_line(part.error_text or 'without saying why')}",
+        "output-denied": lambda: "was denied",
+    }
+    end = ends.get(part.state)
+    lines = [call_of(part), *([f"{name} {end()}"] if end else [])]
+    return [f"[tool] {line}" for line in lines]
+
+
+def _file(part: FilePart | ReasoningFilePart) -> str:
+    name = getattr(part, "filename", None)
+    return f"[file] {part.media_type} {one_line(name) + ' ' if name else ''}{_place(part.url)}"
+
+
+def _place(url: str) -> str:
+    """A URL, or for one that holds its bytes how many."""
+    head, comma, data = url.partition(",")
+    if not comma or not head.lower().startswith("data:"):
+        return one_line(url)
+    if head.lower().endswith(";base64"):
+        try:
+            return f"({len(base64.b64decode(data)):,} bytes)"
+        except ValueError:
+            return "(not readable)"
+    return f"({len(unquote_to_bytes(data)):,} bytes)"
+
+
+def _document(part: SourceDocumentPart) -> str:
+    named = ", ".join(one_line(x) for x in (part.filename, part.media_type) if x)
+    return f"[source] {one_line(part.title)} ({named})"
+
+
+def _source(part: SourceUrlPart) -> str:
+    return f"[source] {one_line(part.title) + ' ' if part.title else ''}<{one_line(part.url)}>"
+
+
+_LINES: dict[type[Any], Callable[[Any], str]] = {
+    FilePart: _file,
+    ReasoningFilePart: _file,
+    SourceUrlPart: _source,
+    SourceDocumentPart: _document,
+    CustomPart: lambda part: f"[custom] {one_line(part.kind)}",
+    SteeringMessagePart: lambda part: f"[steering] {short(part.parts)}",
+    UnknownPart: lambda part: f"[{one_line(part.type)}]",
+}
+
+
+def lines_of(part: Part) -> list[str]:
+    """What there is to say of a part that comes whole, or of a tool call as far as it is.
+
+    Text, reasoning and data are not among them.
+
+    Args:
+        part: any part.
+    """
+    if isinstance(part, ToolCallPart):
+        return tool_lines(part)
+    line = _LINES.get(type(part))
+    return [line(part)] if line else []

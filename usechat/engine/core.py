@@ -1,0 +1,148 @@
+"""What a chat is at one moment, and what every layer of the engine does with it.
+
+The engine is a class in layers, a module each, and each knows only those below it:
+
+    ChatEngine    engine.py      what users can do
+    Queueing      queueing.py    messages that wait
+    Endings       endings.py     how an exchange ends, and whether the turn goes on
+    Exchanges     exchanges.py   an exchange begins, opens and receives
+    ChatCore      core.py        the state
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from usechat.engine.draft import Draft
+from usechat.engine.events import ChatState, ErrorChanged, Outbox, StatusChanged, TurnFinished
+from usechat.engine.exchange import Callbacks, Callout, Exchange, Outcome, Steps, TurnState
+from usechat.engine.history import History
+from usechat.engine.queue import SendQueue
+from usechat.engine.status import TRANSITIONS, ChatStatus, StatusEvent
+from usechat.model.messages import UIMessage
+
+WhenBusy = Literal["reject", "queue", "interrupt"]
+"""What a message does that is sent while a turn runs."""
+
+
+class ChatCore(ABC):
+    """The state of a chat. There is one exchange at a time.
+
+    Args:
+        chat_id: the chat's id; made when it is first needed, if None.
+        messages: the history.
+        generate_id: makes ids of messages and chats.
+        callbacks: functions of the user's that take part.
+        when_busy: what a message does that is sent while a turn runs.
+        queue_limit: how many messages may wait.
+        max_steps: how many requests one turn may make; None: any number.
+
+    Attributes:
+        history: the messages.
+        outbox: events on their way to the observers.
+        queue: messages that wait.
+        status: where the chat is.
+        error: what went wrong last.
+        exchange: the one that runs.
+        closed: whether nothing can be sent any more.
+        strict: whether replies are read as the SDK reads them.
+        require_finish: whether a reply without the protocol's own end is incomplete.
+        replays: whether a resumed reply comes from its begin.
+        records: whether every change is delivered by itself, with its state.
+        view_of: what a turn is to observers.
+    """
+
+    def __init__(
+        self,
+        *,
+        chat_id: str | None,
+        messages: Iterable[UIMessage],
+        generate_id: Callable[[], str],
+        callbacks: Callbacks,
+        when_busy: WhenBusy,
+        queue_limit: int,
+        max_steps: int | None,
+    ) -> None:
+        self.outbox = Outbox()
+        self.history = History(messages, self.outbox)
+        self.queue = SendQueue(self.outbox, queue_limit)
+        self.callbacks = callbacks
+        self.when_busy = when_busy
+        self.max_steps = max_steps
+        self.closed = False
+        self.status: ChatStatus = "ready"
+        self.error: Exception | None = None
+        self.exchange: Exchange | None = None
+        self.strict = False
+        self.require_finish = True
+        self.replays = True
+        self.records = False
+        self.view_of: Callable[[TurnState], Any] = lambda turn: turn
+        self._generate_id = generate_id
+        self._chat_id = chat_id
+        self._finishing = False
+        self._stops = 0
+        self._interrupted: set[str] = set()
+        self._resumable: Draft | None = None
+        self._pending_approval: str | None = None
+
+    @property
+    def chat_id(self) -> str:
+        """The chat's id, made when it is first asked for."""
+        if self._chat_id is None:
+            self._chat_id = self._generate_id()
+        return self._chat_id
+
+    def state(self) -> ChatState:
+        """What the chat shows now."""
+        return ChatState(self.history.snapshot(), self.status, self.error, self.queue.messages)
+
+    def _end(self, exchange: Exchange) -> None:
+        """From here on nothing more of this exchange is heard."""
+        turn = exchange.turn
+        exchange.over = True
+        self.exchange = None
+        self.history.release()
+        turn.finish_reason = exchange.draft.finish_reason
+        if exchange.message_index is not None:
+            turn.message = self.history.at(exchange.message_index)
+
+    def _close_turn(
+        self, turn: TurnState, outcome: Outcome, error: Exception | None = None
+    ) -> None:
+        if turn.over:
+            return
+        turn.outcome = outcome
+        turn.error = error
+        turn.queued = False
+        self.outbox.add(TurnFinished(self.view_of(turn)))
+        self._changed()
+
+    # ---------------------------------------------------------------- helpers
+
+    def _call(self, name: str, *arguments: Any, published: bool = True) -> Steps[Any]:
+        function = getattr(self.callbacks, name)
+        if function is None:
+            return None
+        return (yield Callout(name, function, arguments, published))
+
+    def _set_status(self, event: StatusEvent, error: Exception | None) -> None:
+        status = TRANSITIONS[self.status][event]
+        changed = False
+        if status != self.status:
+            self.status = status
+            self.outbox.add(StatusChanged(status))
+            changed = True
+        if error is not self.error:
+            self.error = error
+            self.outbox.add(ErrorChanged(error))
+            changed = True
+        if changed:
+            self._changed()
+
+    def _changed(self) -> None:
+        self.outbox.changed = True
+        if self.records:
+            self.outbox.close_batch(self.state())

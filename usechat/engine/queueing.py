@@ -1,0 +1,148 @@
+"""Messages that wait, and the answered approval that goes before them.
+
+Source: ai 7.0.173, src/ui/chat.ts, experimental_queue.
+"""
+
+from __future__ import annotations
+
+from usechat.engine.automatic import has_unsent_approval, is_waiting_for_user
+from usechat.engine.endings import Endings
+from usechat.engine.exchange import RequestOptions, Steps, Trigger, TurnState
+from usechat.engine.queue import QueuedMessage
+from usechat.errors import ChatBusyError, ChatClosedError
+from usechat.model.messages import UIMessage
+
+
+class Queueing(Endings):
+    """One message after the other."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs. A resume whose server has not answered yet is none."""
+        return self.exchange is not None and not self.exchange.connecting
+
+    def check_open(self) -> None:
+        """Refuse to go on after ``close``.
+
+        Raises:
+            ChatClosedError: it has been closed.
+        """
+        if self.closed:
+            raise ChatClosedError("This chat has been closed. Make a new one.")
+
+    def _begin_turn(
+        self, trigger: Trigger, message_id: str | None, options: RequestOptions
+    ) -> TurnState:
+        turn = TurnState(options)
+        self.begin(turn, trigger, message_id)
+        return turn
+
+    def _end_running(self) -> Steps[None]:
+        if self.exchange is not None:
+            self._stops += 1
+            yield from self.end_stopped(self.exchange)
+
+    def stop(self) -> Steps[None]:
+        """End the running turn; keep what came."""
+        self._stops += 1
+        self.queue.deferred = None
+        if self.exchange is not None:
+            yield from self.end_stopped(self.exchange)
+        self.queue.paused = True
+
+    def _send_history(self, options: RequestOptions) -> Steps[TurnState]:
+        yield from self._end_running()
+        message_id = self._pending_approval
+        if message_id is None:
+            last = self.history.last()
+            answered_last = [
+                m.id
+                for m in self.history.snapshot()
+                if m.role == "assistant"
+                and any(part.state == "approval-responded" for part in m.tool_parts)
+            ]
+            message_id = answered_last[-1] if answered_last else (last.id if last else None)
+        return self._send_approval(message_id, options)
+
+    def _send_approval(self, message_id: str | None, options: RequestOptions) -> TurnState:
+        self.queue.deferred = None
+        consumed = self._pending_approval if message_id == self._pending_approval else None
+        if consumed is not None:
+            self._pending_approval = None
+        turn = self._begin_turn("submit-message", message_id, options)
+        if turn.exchange is not None:
+            turn.exchange.approval = consumed
+        return turn
+
+    def _enqueue(self, message: UIMessage, options: RequestOptions) -> Steps[TurnState]:
+        if len(self.queue) >= self.queue.limit:
+            raise ChatBusyError(
+                f"{self.queue.limit} messages wait already (queue_limit). Wait for some of them."
+            )
+        turn = TurnState(options)
+        self.queue.add(QueuedMessage(message, turn))
+        self._changed()
+        yield from self._resume_queue(self.queue.paused, options)
+        return turn
+
+    def _resume_queue(self, skip_wait: bool, options: RequestOptions) -> Steps[None]:
+        """The user sends again: a paused queue goes on, an answered approval goes first."""
+        self.queue.paused = False
+        if has_unsent_approval(self.history.last()):
+            if not (self.busy or self._finishing):
+                yield from self._send_history(options)
+                return
+            self.queue.deferred = options
+        yield from self.settle_queue(skip_wait=skip_wait)
+
+    def settle_queue(self, stops: int | None = None, skip_wait: bool = False) -> Steps[None]:
+        """Send the next message that waits, if the chat is free for it.
+
+        Args:
+            stops: do nothing if somebody has stopped since this count.
+            skip_wait: send although the last message waits for the user.
+        """
+        stopped = stops is not None and stops != self._stops
+        if self.queue.paused or self.busy or self._finishing or stopped or self.closed:
+            return
+        deferred, self.queue.deferred = self.queue.deferred, None
+        last = self.history.last()
+        if deferred is not None and has_unsent_approval(last):
+            yield from self._send_history(deferred)
+        elif self.queue and (skip_wait or not is_waiting_for_user(last)):
+            yield from self._end_running()
+            entry = self.queue.next()
+            self._changed()
+            self.history.push(entry.message)
+            self._changed()
+            self.begin(entry.turn, "submit-message")
+
+    def remove_queued_message(self, message_id: str) -> None:
+        """Take a message out of the queue.
+
+        Args:
+            message_id: its id; an unknown one changes nothing.
+        """
+        entry = self.queue.find(message_id)
+        if entry is not None:
+            self.queue.remove(entry)
+            self._changed()
+            self._close_turn(entry.turn, "dropped")
+
+    def send_queued_message_now(self, message_id: str) -> Steps[TurnState]:
+        """Stop what runs and send a message that waits; the others follow it.
+
+        Args:
+            message_id: its id; an unknown one changes nothing.
+        """
+        self.check_open()
+        entry = self.queue.find(message_id)
+        if entry is None:
+            return TurnState(RequestOptions(), outcome="completed", message=self.history.last())
+        self.queue.move_to_front(entry)
+        self._changed()
+        stops = self._stops + 1
+        yield from self.stop()
+        if stops == self._stops:
+            yield from self._resume_queue(True, entry.turn.options)
+        return entry.turn
