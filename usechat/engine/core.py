@@ -11,7 +11,6 @@ The engine is a class in layers, a module each, and each knows only those below 
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ WhenBusy = Literal["reject", "queue", "interrupt"]
 """What a message does that is sent while a turn runs."""
 
 
-class ChatCore(ABC):
+class ChatCore:
     """The state of a chat. There is one exchange at a time.
 
     Args:

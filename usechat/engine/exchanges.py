@@ -6,7 +6,7 @@ makeRequest.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from usechat.engine.core import ChatCore
 from usechat.engine.draft import Draft
@@ -27,7 +27,7 @@ from usechat.model.chunks import DataChunk, ToolCall, UIMessageChunk
 from usechat.model.messages import UIMessage
 
 
-class Exchanges(ChatCore):
+class Exchanges(ChatCore, ABC):
     """One exchange after the other."""
 
     @abstractmethod

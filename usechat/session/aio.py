@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from usechat.engine.exchange import Steps, TurnState
 from usechat.engine.turn_text import TurnText
 from usechat.errors import ChatBusyError
 from usechat.model.messages import UIMessage
-from usechat.session.base import MessageInput, SendArguments, SessionBase
+from usechat.session.actions import Actions, MessageInput, SendArguments
 from usechat.session.driver import Driver
 from usechat.session.flush import FlushTimer
 from usechat.session.turn import TurnBase
@@ -76,7 +76,7 @@ class AsyncTurn(TurnBase):
         self._raise_for_outcome()
         raise StopAsyncIteration
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Wait for the turn event by event. Faults of the peer are in ``outcome``."""
         self._awaited = True
         waiting: deque[Event] = deque()
@@ -102,7 +102,7 @@ class AsyncTurn(TurnBase):
             )
 
 
-class AsyncChatSession(SessionBase[AsyncTurn]):
+class AsyncChatSession(Actions[AsyncTurn]):
     """A chat for asyncio and trio. Its actions are plain functions; its turns are awaited.
 
     For use in one event loop, as an async context manager or with ``aclose``.

@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, overload
 
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
-from usechat.engine.answers import ApprovalResponse, ToolOutput
 from usechat.engine.core import WhenBusy
 from usechat.engine.engine import ChatEngine
 from usechat.engine.events import Batch, ChatState, Event, InputChanged
@@ -17,7 +16,6 @@ from usechat.engine.exchange import (
     Callbacks,
     Callout,
     Finish,
-    RequestOptions,
     Response,
     Steps,
     TurnState,
@@ -27,43 +25,14 @@ from usechat.errors import CallbackError, InvalidArgumentError
 from usechat.model.chunks import DataChunk, ToolCall
 from usechat.model.ids import generate_id as default_generate_id
 from usechat.model.messages import UIMessage, message_from
-from usechat.session.files import FileInput
 from usechat.session.observers import Observers, Subscription, must_be_plain
-from usechat.session.user_input import text_of_input, user_message
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
-from usechat.transport.options import Body, Headers, HttpOptions
+from usechat.transport.options import HttpOptions
 
 TurnT = TypeVar("TurnT")
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
-
-MessageInput = str | UIMessage | Mapping[str, Any] | None
-"""A message: text, a message, its wire form, or None."""
-
-_UNSET: Any = object()
-
-
-class RequestArguments(TypedDict, total=False):
-    """What every action takes that can open a request.
-
-    Attributes:
-        headers: for the requests of its turn; a name given here wins.
-        body: fields for the bodies of its requests.
-        request_metadata: for the prepare hooks; never sent by itself.
-    """
-
-    headers: Headers | None
-    body: Body | None
-    request_metadata: Any
-
-
-class SendArguments(RequestArguments, total=False):
-    """What ``send_message`` takes beside the message; see there."""
-
-    files: Iterable[FileInput] | FileInput | None
-    metadata: Any
-    message_id: str | None
 
 
 class SessionBase(ABC, Generic[TurnT]):
@@ -245,193 +214,7 @@ class SessionBase(ABC, Generic[TurnT]):
 
         return decorate
 
-    # ---------------------------------------------------------------- actions
-
-    def send_message(
-        self,
-        message: MessageInput = None,
-        *,
-        files: Iterable[FileInput] | FileInput | None = None,
-        metadata: Any = None,
-        message_id: str | None = None,
-        **request: Unpack[RequestArguments],
-    ) -> TurnT:
-        """Send a message; without one and without files, the history as it is.
-
-        Args:
-            message: text, a message, or a mapping of ``sendMessage``'s forms.
-            files: parts, paths, bytes or URLs; they stand before the text.
-            metadata: the message's own, stored with it.
-            message_id: a user's message to replace; what follows it is dropped.
-            request: see ``RequestArguments``.
-
-        Raises:
-            ChatBusyError: a turn runs, and ``when_busy`` does not allow another.
-            InvalidArgumentError: it is no message, or there is none to replace.
-        """
-        fields, edit = user_message(message, files, metadata, message_id)
-        return self._act(self._engine.send_message(fields, edit, _options(request)))
-
-    def submit(
-        self,
-        **request: Unpack[RequestArguments],
-    ) -> TurnT | None:
-        """Send the text box and empty it. With nothing in it, or while busy, do nothing.
-
-        Args:
-            request: see ``RequestArguments``.
-        """
-        engine = self._engine
-        text = self._input
-        if not text.strip() or engine.closed or (engine.busy and engine.when_busy == "reject"):
-            return None
-        self.input = ""
-        return self.send_message(text, **request)
-
-    def handle_submit(self, *_: object) -> TurnT | None:
-        """``submit()``, as the callback of a button or a key.
-
-        Args:
-            _: whatever the toolkit passes.
-        """
-        return self.submit()
-
-    def handle_input_change(self, value: Any) -> None:
-        """Take over what the text box reports.
-
-        Args:
-            value: the text, or the toolkit's event.
-
-        Raises:
-            InvalidArgumentError: there is no text in it.
-        """
-        self.input = text_of_input(value)
-
-    def regenerate(
-        self,
-        message_id: str | None = None,
-        **request: Unpack[RequestArguments],
-    ) -> TurnT:
-        """Ask for a reply again; also the Retry after an error.
-
-        Args:
-            message_id: an assistant's message, dropped with all that follows, or a user's, which
-                stays; None: the last one.
-            request: see ``RequestArguments``.
-
-        Raises:
-            InvalidArgumentError: there is no such message.
-        """
-        return self._act(self._engine.regenerate(message_id, _options(request)))
-
-    def resume_stream(
-        self,
-        **request: Unpack[RequestArguments],
-    ) -> TurnT:
-        """Go on with the reply that is running on the server, if there is one.
-
-        Args:
-            request: see ``RequestArguments``.
-        """
-        return self._act(self._engine.resume_stream(_options(request)))
-
-    def add_tool_output(
-        self,
-        tool_call_id: str,
-        output: Any = _UNSET,
-        *,
-        error_text: str | None = None,
-        **request: Unpack[RequestArguments],
-    ) -> TurnT:
-        """Answer a tool call, with an output or an error. An unknown call changes nothing.
-
-        Args:
-            tool_call_id: the call.
-            output: a JSON value.
-            error_text: what went wrong, for the model, where there is no output.
-            request: see ``RequestArguments``.
-
-        Raises:
-            InvalidArgumentError: there is neither an output nor an error, or both.
-        """
-        if (output is _UNSET) == (error_text is None):
-            raise InvalidArgumentError("Give either the output of the tool or error_text=.")
-        answer = (
-            ToolOutput.available(tool_call_id, output)
-            if error_text is None
-            else ToolOutput.error(tool_call_id, error_text)
-        )
-        return self._act(self._engine.add_answer(answer, _options(request)))
-
-    def add_tool_approval_response(
-        self,
-        approval_id: str,
-        approved: bool,
-        reason: str | None = None,
-        **request: Unpack[RequestArguments],
-    ) -> TurnT:
-        """Answer an approval that a tool call asks for. An unknown one changes nothing.
-
-        Args:
-            approval_id: the approval, ``part.approval.id``.
-            approved: yes or no.
-            reason: why, for the model.
-            request: see ``RequestArguments``.
-        """
-        answer = ApprovalResponse(approval_id, approved, reason)
-        return self._act(self._engine.add_answer(answer, _options(request)))
-
-    def stop(self) -> None:
-        """End the running turn. What came stays."""
-        self._run(self._engine.stop())
-
-    def set_messages(
-        self,
-        messages: Iterable[UIMessage | Mapping[str, Any]]
-        | Callable[[tuple[UIMessage, ...]], Iterable[UIMessage | Mapping[str, Any]]],
-    ) -> None:
-        """Put other messages in place of all; ends the running turn first.
-
-        Args:
-            messages: the new ones, or a function that makes them of those that are there.
-
-        Raises:
-            InvalidArgumentError: one of them is no message.
-        """
-        made = messages(self.messages) if callable(messages) else messages
-        new = [message_from(message) for message in made]
-        self._run(self._engine.set_messages(new))
-
-    def clear_error(self) -> None:
-        """From ``error`` back to ``ready``."""
-        self._engine.clear_error()
-        self.changed()
-
-    def clear(self) -> None:
-        """Begin a new chat: stop, forget all messages, take a new id."""
-        self._run(self._engine.clear())
-
-    def remove_queued_message(self, message_id: str) -> None:
-        """Take a message out of the queue. An unknown one changes nothing.
-
-        Args:
-            message_id: its id.
-        """
-        self._engine.remove_queued_message(message_id)
-        self.changed()
-
-    def send_queued_message_now(self, message_id: str) -> TurnT:
-        """Stop what runs and send a message that waits; the others follow it.
-
-        Args:
-            message_id: its id; an unknown one changes nothing.
-        """
-        return self._act(self._engine.send_queued_message_now(message_id))
-
     # ------------------------------------------------------------- machinery
-
-    def _act(self, steps: Steps[TurnState]) -> TurnT:
-        return self._turn(self._run(steps))
 
     @abstractmethod
     def _turn(self, state: TurnState) -> TurnT:
@@ -496,15 +279,6 @@ class SessionBase(ABC, Generic[TurnT]):
             self._observers.tell(batch)
         finally:
             self._view = None
-
-
-def _options(request: RequestArguments) -> RequestOptions:
-    unknown = request.keys() - RequestArguments.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unexpected keyword argument: {', '.join(sorted(unknown))}")
-    return RequestOptions(
-        request.get("headers"), request.get("body"), request.get("request_metadata")
-    )
 
 
 def _transport(api: str | ChatTransport, http: HttpOptions) -> tuple[ChatTransport, bool]:
