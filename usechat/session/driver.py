@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 
@@ -29,6 +29,10 @@ logger = logging.getLogger("usechat")
 
 # A server that does not answer cannot keep a closed reply for longer than this, in seconds.
 _CLOSE_TIMEOUT = 3
+
+
+Reply: TypeAlias = AsyncIterator[list[UIMessageChunk]]
+Reading: TypeAlias = Callable[[TurnState, Exchange, Reply], Awaitable[None]]
 
 
 class Host(Protocol):
@@ -57,10 +61,9 @@ class Driver:
         self._engine = engine
         self._transport = transport
         self._host = host
-        self._reply: AsyncIterator[list[UIMessageChunk]] | None = None
+        self._reply: Reply | None = None
         self._exchange: Exchange | None = None  # whose reply it is
         self._scope: anyio.CancelScope | None = None
-        self._moving = anyio.Lock(fast_acquire=True)
         self._progress = anyio.Event()
         self.task: int | None = None
         """The task that is moving the chat on."""
@@ -81,7 +84,7 @@ class Driver:
             QueuePausedError: it waits in a queue that is paused.
         """
         while not turn.over:
-            await self.step(turn)
+            await self._advance(turn, self._read_to_end)
 
     async def step(self, turn: TurnState) -> None:
         """Move the chat on by one step, or wait until somebody else has.
@@ -92,24 +95,28 @@ class Driver:
         Raises:
             QueuePausedError: it waits in a queue that is paused.
         """
-        async with self._moving:
-            if turn.over:
-                return
+        if not turn.over:
+            await self._advance(turn, self._read_once)
+
+    async def _advance(self, turn: TurnState, read: Reading) -> None:
+        """Move on what runs, unless somebody else does or nothing runs: then wait for that."""
+        if self.task is None:
             await self.close_stale()
             if self._engine.exchange is not None:
-                await self._move(self._engine.exchange)
+                await self._move(turn, self._engine.exchange, read)
                 return
             if turn.queued and self._engine.queue.paused:
                 raise QueuePausedError(
                     "This message waits in a queue that a stop or an error has paused. "
                     "Send something, or send_queued_message_now()."
                 )
-            if self._progress.is_set():
-                self._progress = anyio.Event()
-            progress = self._progress
-        await progress.wait()
+        if turn.over:
+            return
+        if self._progress.is_set():
+            self._progress = anyio.Event()
+        await self._progress.wait()
 
-    async def _move(self, exchange: Exchange) -> None:
+    async def _move(self, turn: TurnState, exchange: Exchange, read: Reading) -> None:
         self.task = anyio.get_current_task().id
         self._exchange = exchange
         try:
@@ -117,14 +124,18 @@ class Driver:
                 if self._reply is None:
                     await self._open(exchange)
                 else:
-                    await self._read(exchange, self._reply)
+                    await read(turn, exchange, self._reply)
         except BaseException:
             # Whoever moves the chat on was cancelled, and with it what it was reading.
             self._host.drive(self._engine.end_cancelled(exchange))
             raise
         finally:
-            self.task = self._scope = None
-            await self.close_stale()
+            self._scope = None
+            try:
+                await self.close_stale()
+            finally:
+                self.task = None
+                self._progress.set()
 
     async def close_stale(self) -> None:
         """Close the reply of an exchange that is over."""
@@ -138,7 +149,7 @@ class Driver:
 
     async def _open(self, exchange: Exchange) -> None:
         request = exchange.request
-        reply: AsyncIterator[list[UIMessageChunk]] | None
+        reply: Reply | None
         try:
             if request.trigger == "resume-stream":
                 reply = await self._transport.reconnect_to_stream(request)
@@ -158,7 +169,7 @@ class Driver:
         response_head: Response | None = getattr(reply, "response", None)
         self._host.drive(self._engine.opened(exchange, response_head))
 
-    async def _read(self, exchange: Exchange, reply: AsyncIterator[list[UIMessageChunk]]) -> None:
+    async def _read_once(self, turn: TurnState, exchange: Exchange, reply: Reply) -> None:
         try:
             chunks = await anext(reply)
         except StopAsyncIteration:
@@ -167,6 +178,17 @@ class Driver:
             self._host.drive(self._engine.fail(exchange, _ours(error)))
         else:
             self._apply(exchange, chunks)
+
+    async def _read_to_end(self, turn: TurnState, exchange: Exchange, reply: Reply) -> None:
+        try:
+            async for chunks in reply:
+                self._apply(exchange, chunks)
+                if exchange.over or turn.over:
+                    return
+        except Exception as error:
+            self._host.drive(self._engine.fail(exchange, _ours(error)))
+        else:
+            self._host.drive(self._engine.finish(exchange))
 
     def _apply(self, exchange: Exchange, chunks: list[UIMessageChunk]) -> None:
         receive = self._engine.receive

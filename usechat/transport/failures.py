@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import httpx
 
 from usechat.errors import (
@@ -12,6 +9,7 @@ from usechat.errors import (
     ConnectionBrokenError,
     InvalidArgumentError,
     TransportError,
+    UseChatError,
 )
 
 
@@ -25,32 +23,32 @@ def place(url: httpx.URL | str) -> str:
     return str(url.copy_with(username=None, password=None, query=None, fragment=None))
 
 
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn what httpx raises into errors of ours.
+FAILURES = (httpx.TransportError, httpx.DecodingError, httpx.StreamError, httpx.InvalidURL, OSError)
+"""What httpx raises when the network fails, or when what it was given cannot be sent."""
+
+
+def translated(error: Exception, what: str) -> UseChatError:
+    """What httpx raised, in our words.
 
     Args:
+        error: one of ``FAILURES``.
         what: the request, for messages: ``POST http://…``.
     """
-    try:
-        yield
-    except httpx.ConnectTimeout as error:
-        raise ChatTimeoutError(
+    said = error or type(error).__name__
+    if isinstance(error, httpx.ConnectTimeout):
+        return ChatTimeoutError(
             f"{what}: no connection within the time allowed. Is the server up? See timeout=."
-        ) from error
-    except httpx.TimeoutException as error:
-        raise ChatTimeoutError(
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return ChatTimeoutError(
             f"{what}: the server has been silent for longer than timeout= allows."
-        ) from error
-    except httpx.ConnectError as error:
-        raise ConnectionBrokenError(
-            f"{what}: cannot connect ({error}). Is the server running, and is the URL right?"
-        ) from error
-    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise InvalidArgumentError(f"{what}: this cannot be sent ({error}).") from error
-    except httpx.DecodingError as error:
-        raise TransportError(f"{what}: the reply's compression is broken ({error}).") from error
-    except (httpx.TransportError, httpx.StreamError, OSError) as error:
-        raise ConnectionBrokenError(
-            f"{what}: the connection broke ({error or type(error).__name__})."
-        ) from error
+        )
+    if isinstance(error, httpx.ConnectError):
+        return ConnectionBrokenError(
+            f"{what}: cannot connect ({said}). Is the server running, and is the URL right?"
+        )
+    if isinstance(error, (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)):
+        return InvalidArgumentError(f"{what}: this cannot be sent ({said}).")
+    if isinstance(error, httpx.DecodingError):
+        return TransportError(f"{what}: the reply's compression is broken ({said}).")
+    return ConnectionBrokenError(f"{what}: the connection broke ({said}).")

@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 from usechat.engine.exchange import ChatRequest
 from usechat.errors import CallbackError, InvalidArgumentError
 from usechat.model.json import dumps
-from usechat.transport.failures import place, translated
+from usechat.transport.failures import FAILURES, place, translated
 from usechat.transport.options import HttpOptions, PrepareHook, SendRequest
 from usechat.transport.reply import HttpReply, refuse
 from usechat.transport.tls import tls_context
@@ -170,8 +170,10 @@ class HttpTransport:
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError(f"The request cannot be made: {error}.") from error
         what = f"{method} {place(request.url)}"
-        with translated(what):
+        try:
             response = await client.send(request, stream=True, follow_redirects=False)
+        except FAILURES as error:
+            raise translated(error, what) from error
         reply = HttpReply(response, self._decoder(), what)
         if not response.is_success or (method == "POST" and reply.has_no_body):
             await refuse(reply)

@@ -12,7 +12,7 @@ import httpx
 from usechat.engine.exchange import Response
 from usechat.errors import HTTPStatusError
 from usechat.model.chunks import UIMessageChunk
-from usechat.transport.failures import translated
+from usechat.transport.failures import FAILURES, translated
 from usechat.wire.decoder import Decoder
 
 _ERROR_BODY = 64 * 1024
@@ -56,20 +56,19 @@ class HttpReply:
             chunks = self._decoder.open()
             if chunks:
                 return chunks
-        while not self._ended:
-            if self._decoder.error is not None:
-                raise self._decoder.error
-            chunks = await self._read_chunks()
+        decoder = self._decoder
+        while decoder.error is None and not self._ended:
+            piece = await self.read()
+            if piece is None:
+                self._ended = True
+                chunks = decoder.close()
+            else:
+                chunks = decoder.feed(piece)
             if chunks:
                 return chunks
+        if decoder.error is not None:
+            raise decoder.error
         raise StopAsyncIteration
-
-    async def _read_chunks(self) -> list[UIMessageChunk]:
-        piece = await self.read()
-        if piece is None:
-            self._ended = True
-            return self._decoder.close()
-        return self._decoder.feed(piece)
 
     async def read(self) -> bytes | None:
         """The next piece of the body; None at its end.
@@ -77,8 +76,10 @@ class HttpReply:
         Raises:
             TransportError: the connection broke.
         """
-        with translated(self.what):
+        try:
             return await anext(self._body, None)
+        except FAILURES as error:
+            raise translated(error, self.what) from error
 
     async def aclose(self) -> None:
         """End the response, wherever it is."""
@@ -98,7 +99,7 @@ async def unwind(body: AsyncIterator[Any]) -> None:
     """
     with anyio.CancelScope() as scope:
         scope.cancel()
-        with suppress(httpx.HTTPError, httpx.StreamError, OSError):  # it is thrown away
+        with suppress(*FAILURES):  # it is thrown away
             while await anext(body, None) is not None:
                 pass  # what had been read already
 

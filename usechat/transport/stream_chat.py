@@ -12,7 +12,7 @@ import httpx_sse
 
 from usechat.errors import IncompleteReplyError, ServerError, StreamProtocolError
 from usechat.model.json import dumps
-from usechat.transport.failures import place, translated
+from usechat.transport.failures import FAILURES, place, translated
 from usechat.transport.http import DEFAULT_TIMEOUT
 from usechat.transport.reply import HttpReply, refuse, unwind
 from usechat.transport.tls import tls_context
@@ -82,8 +82,10 @@ async def _events(
             headers={"content-type": "application/json", "accept": "text/event-stream"},
             timeout=DEFAULT_TIMEOUT,
         )
-        with translated(what):
+        try:
             response = await used.send(request, stream=True, follow_redirects=False)
+        except FAILURES as error:
+            raise translated(error, what) from error
         if not response.is_success:
             await refuse(HttpReply(response, JSONSSEDecoder(), what))
         events = httpx_sse.EventSource(response).aiter_sse()
@@ -112,8 +114,9 @@ class _Data:
     async def __anext__(self) -> str:
         while True:
             try:
-                with translated(self._what):
-                    event = await anext(self._events)
+                event = await anext(self._events)
+            except FAILURES as error:
+                raise translated(error, self._what) from error
             except httpx_sse.SSEError as error:
                 raise StreamProtocolError(
                     f"{self._what} answered with something else than server-sent events ({error})."
