@@ -13,7 +13,7 @@ from usechat.cli.endpoint import endpoint, open_chat
 from usechat.cli.interrupts import Interrupts
 from usechat.cli.notes import notes_to
 from usechat.cli.once import INTERRUPTED, send_once
-from usechat.cli.output import Output, OutputClosed
+from usechat.cli.output import Output, OutputClosed, OutputError
 from usechat.cli.prompt import read_message
 from usechat.errors import UseChatError
 
@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: argparse's way to end after ``--help`` and errors of usage.
     """
     out, err = Output(sys.stdout), Output(sys.stderr)
-    options = parse(sys.argv[1:] if argv is None else argv)
     try:
+        options = _options(sys.argv[1:] if argv is None else argv, out)
         if isinstance(options, ServeOptions):
             return _serve(options, out)
         return _chat(options, out, err)
@@ -43,9 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OutputClosed:
         return _NOBODY_READS
-    except UseChatError as error:
+    except (OutputError, UseChatError) as error:
         err.complain(str(error))
         return 1
+
+
+def _options(argv: Sequence[str], out: Output) -> ChatOptions | ServeOptions:
+    try:
+        return parse(argv)
+    finally:
+        out.flush()  # argparse leaves its help in the stream's buffer
 
 
 def _chat(options: ChatOptions, out: Output, err: Output) -> int:
@@ -72,5 +79,8 @@ def _serve(options: ServeOptions, out: Output) -> int:
 
     for line in options.urls():
         out.line(line)
-    serve(options.host, options.port, options.delay)
+    try:
+        serve(options.host, options.port, options.delay)
+    except SystemExit:  # uvicorn's, with a status that means something else here; it said why
+        return 1
     return 0

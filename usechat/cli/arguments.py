@@ -18,8 +18,8 @@ from usechat.transport.options import Protocol
 _ABOUT = """\
 Chat with an endpoint that speaks the AI SDK's protocol, in the terminal.
 
-Without a URL a demo endpoint is started on this machine: an assistant of rules,
-which needs no key and no network. Send "help" to see what it can show.
+Without a URL a demo endpoint is started on this machine: an assistant of
+rules, which needs no key and no network. Send "help" to see what it can show.
 """
 
 _MORE = """\
@@ -31,7 +31,7 @@ examples:
   usechat http://localhost:3000/api/chat -m "Hello"    print one reply
   usechat URL -m - < question.txt                      the message from a file
   usechat URL -m "Hello" --json | jq -c .event         one event a line
-  usechat URL --header "Authorization: Bearer $TOKEN" --body '{"model": "small"}'
+  usechat URL --header "Authorization: Bearer $TOKEN" --body '{"model": "x"}'
 
 exit status with -m:
   0    the reply is complete
@@ -45,11 +45,12 @@ The chat itself ends with 0.
 output:
   -m prints the reply's text, as UTF-8 and unchanged. On a terminal it is in the
   terminal's encoding, without control characters, and ends with a new line.
-  --json prints an object a line: "event" is the name of one of usechat's events,
-  its other fields are the event's, in camelCase; PartAdded, PartUpdated and
-  PartDone have the "part" as it is then, MessageAdded the message's "role",
-  TurnFinished the "outcome". The last line is {"event": "end", "outcome": ...,
-  "finishReason": ..., "error": ..., "message": ...}.
+  --json prints an object a line: "event" is the name of one of usechat's
+  events, its other fields are the event's, in camelCase; PartAdded, PartUpdated
+  and PartDone have the "part" as it is then, MessageAdded the message's "role",
+  MetadataChanged its "metadata", TurnFinished the "outcome". The last line is
+  {"event": "end", "outcome": ..., "finishReason": ..., "error": ...,
+  "message": ...}.
 """
 
 _SERVE_ABOUT = "Serve the demo endpoint alone, until Ctrl-C."

@@ -7,13 +7,13 @@ the main thread's, and a session lives in one loop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import suppress
 
 import usechat
 from usechat.cli.interrupts import Interrupts
 from usechat.cli.output import Output
-from usechat.cli.parts import call_of
-from usechat.cli.printer import Printer
+from usechat.cli.parts import call_of, whole_input
+from usechat.cli.printer import Printer, follow
 from usechat.cli.prompt import Prompt
 from usechat.errors import InvalidArgumentError
 from usechat.model.json import loads
@@ -74,22 +74,31 @@ class _Conversation:
         }
 
     async def run(self) -> None:
-        leaving = False
-        while True:
-            self._out.write("\n")
-            try:
-                turn = self._act(self._prompt.read("you> "))
-                leaving = False
+        with suppress(_Leave):
+            while True:
+                turn = self._act(self._line())
                 while turn is not None:
                     await self._follow(turn)
                     turn = self._answer() if turn.outcome == "completed" else None
+
+    def _line(self) -> str:
+        """What the user says next."""
+        leaves = False
+        while True:
+            self._out.write("\n")
+            try:
+                return self._read("you> ")
             except KeyboardInterrupt:
-                if leaving:
-                    return
-                leaving = True
+                if leaves:
+                    raise _Leave from None
+                leaves = True
                 self._out.note("Ctrl-C again, Ctrl-D or /quit leaves")
-            except (EOFError, _Leave):
-                return
+
+    def _read(self, question: str) -> str:
+        try:
+            return self._prompt.read(question)
+        except EOFError:
+            raise _Leave from None
 
     def _act(self, line: str) -> AsyncTurn | None:
         """Do what a line says."""
@@ -108,9 +117,7 @@ class _Conversation:
 
     async def _follow(self, turn: AsyncTurn) -> None:
         with self._interrupts.stopping(self._chat.stop):
-            async with aclosing(turn.events()) as events:
-                async for event in events:
-                    self._printer.show(event)
+            await follow(turn, self._printer.show)
         self._printer.end(turn)
 
     # --------------------------------------------------------------- answers
@@ -129,14 +136,17 @@ class _Conversation:
             self._out.note("left unanswered; /answer asks again")
             return None
 
-    def _approve(self, part: ToolPart | DynamicToolPart) -> AsyncTurn | None:
+    def _approve(self, part: ToolPart | DynamicToolPart) -> AsyncTurn:
         assert part.approval is not None
-        said = self._prompt.read(f"Approve {call_of(part)}? [y/N] ")
+        whole = whole_input(part)
+        if whole is not None:
+            self._out.line(whole, "item")  # nobody should approve what is cut off
+        said = self._read(f"Approve {call_of(part)}? [y/N] ")
         approved = said.strip().lower() in ("y", "yes")
         return self._chat.add_tool_approval_response(part.approval.id, approved)
 
     def _give_output(self, part: ToolPart | DynamicToolPart) -> AsyncTurn:
-        said = self._prompt.read(f"Output for {call_of(part)} (empty: answer with an error): ")
+        said = self._read(f"Output for {call_of(part)} (empty: answer with an error): ")
         if not said.strip():
             return self._chat.add_tool_output(
                 part.tool_call_id, error_text="The user gave no output."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -51,14 +51,11 @@ async def open_chat(options: ChatOptions, url: str) -> AsyncIterator[AsyncChatSe
         url: where the endpoint is.
     """
     http: HttpOptions = {"protocol": options.protocol, "headers": options.headers}
-    if options.url is None:
-        # The demo is on this machine: the environment's proxies cannot reach it.
-        async with httpx.AsyncClient(trust_env=False) as client:
-            async with _session(options, url, {**http, "client": client}) as chat:
-                yield chat
-    else:
-        async with _session(options, url, http) as chat:
-            yield chat
+    async with AsyncExitStack() as stack:
+        if options.url is None:
+            # The demo is on this machine: the environment's proxies cannot reach it.
+            http["client"] = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        yield await stack.enter_async_context(_session(options, url, http))
 
 
 def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSession:
@@ -68,10 +65,10 @@ def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSess
         # What hand-written endpoints of this kind read, as stream_chat sends it.
         return {"message": _last_question(chat.messages), **options.body}
 
+    http["body"] = body
     chat = AsyncChatSession(
         url,
-        body=body,
-        # The terminal takes what one read has brought; it is not drawn, so nothing is held back.
+        # Lines are written, nothing is drawn: what a read has brought need not wait.
         throttle=0,
         # Nobody could answer in between where a single message is sent.
         send_automatically_when=None if options.message is not None else goes_on,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -78,5 +79,25 @@ class Interrupts:
             elif pressed >= _PATIENCE:
                 _interrupt()
 
-        with self._doing(act):
+        with _waking(loop), self._doing(act):
             yield
+
+
+@contextmanager
+def _waking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let signals wake the loop: of one that comes just before it waits Python would not know."""
+    ours, pythons = socket.socketpair()
+    with ours, pythons:
+        ours.setblocking(False)
+        pythons.setblocking(False)
+        try:
+            loop.add_reader(ours, ours.recv, 4096)
+        except NotImplementedError:  # the loop of Windows, which does this by itself
+            yield
+            return
+        before = signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(ours)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -9,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from usechat.engine.events import (
     Event,
     MessageAdded,
+    MetadataChanged,
     PartAdded,
     PartDone,
     PartUpdated,
@@ -18,13 +20,15 @@ from usechat.model.json import dumps
 from usechat.model.messages import UIMessage
 from usechat.session.turn import TurnBase
 
+_POINTERS = (MessageAdded, MetadataChanged, PartAdded, PartUpdated, PartDone)
 
-def event_line(event: Event, messages: tuple[UIMessage, ...]) -> str:
+
+def event_line(event: Event, messages: Callable[[], tuple[UIMessage, ...]]) -> str:
     """An event as a line of JSON, without the line's end.
 
     Args:
         event: the event.
-        messages: the chat's, to show the part that it is about.
+        messages: gives the chat's, where the event points to a part of one.
     """
     line = {"event": type(event).__name__}
     if isinstance(event, TurnFinished):
@@ -50,17 +54,20 @@ def end_line(turn: TurnBase) -> str:
     )
 
 
-def _told(event: Event, messages: tuple[UIMessage, ...]) -> dict[str, Any]:
+def _told(event: Event, messages: Callable[[], tuple[UIMessage, ...]]) -> dict[str, Any]:
     """What an event that only points somewhere points to."""
-    if not isinstance(event, (MessageAdded, PartAdded, PartUpdated, PartDone)):
+    if not isinstance(event, _POINTERS):
         return {}
-    message = next((m for m in reversed(messages) if m.id == event.message_id), None)
+    message = next((m for m in reversed(messages()) if m.id == event.message_id), None)
     if message is None:
         return {}
     if isinstance(event, MessageAdded):
         return {"role": message.role}
-    # Later events may have taken it away already.
-    return {"part": part for part in message.parts[event.part_index : event.part_index + 1]}
+    if isinstance(event, MetadataChanged):
+        return {"metadata": message.metadata}
+    if event.part_index >= len(message.parts):
+        return {}  # what came after it has taken the part away
+    return {"part": message.parts[event.part_index]}
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, suppress
+from contextlib import suppress
 
 from usechat.cli.interrupts import Interrupts
 from usechat.cli.jsonl import end_line, event_line
 from usechat.cli.output import Output
 from usechat.cli.parts import call_of
+from usechat.cli.printer import follow
 from usechat.errors import UseChatError
 from usechat.session.aio import AsyncChatSession, AsyncTurn
 
@@ -71,9 +72,7 @@ async def _print_text(turn: AsyncTurn, out: Output) -> None:
 
 
 async def _print_events(chat: AsyncChatSession, turn: AsyncTurn, out: Output) -> None:
-    async with aclosing(turn.events()) as events:
-        async for event in events:
-            out.line(event_line(event, chat.messages))
+    await follow(turn, lambda event: out.line(event_line(event, lambda: chat.messages)))
     out.line(end_line(turn))
 
 
@@ -83,13 +82,14 @@ def _wrong(turn: AsyncTurn) -> str | None:
         return str(turn.error)
     if turn.outcome == "stopped":
         return "The server stopped the reply."
+    if turn.outcome == "incomplete" and turn.message is None:
+        return "The answer holds no reply. Is this a chat endpoint? See --protocol."
     if turn.outcome == "incomplete":
-        came = "ended without its end" if turn.message else "held nothing that could be read"
-        return f"The reply is incomplete: it {came}. Is this a chat endpoint? See --protocol."
+        return "The reply is incomplete: it ended without its end."
     waiting = [
         f"{'approval' if part.state == 'approval-requested' else 'the output'} of {call_of(part)}"
         for part in turn.pending
     ]
     if waiting:
-        return f"The reply waits for {', and for '.join(waiting)}. Without -m you can answer."
+        return f"The reply waits for {', and for '.join(waiting)}. Chat without -m to answer."
     return None

@@ -8,8 +8,6 @@ import shutil
 from contextlib import suppress
 from typing import Literal, TextIO
 
-from usechat.errors import UseChatError
-
 Style = Literal["dim", "item", "error"]
 
 _STYLES: dict[Style, str] = {"dim": "\x1b[2m", "item": "\x1b[36m", "error": "\x1b[31m"}
@@ -20,13 +18,17 @@ _PLAIN = "\x1b[0m"
 _HARMLESS: dict[int, str | None] = {
     **{code: chr(0x2400 + code) for code in range(0x20)},
     0x7F: "\u2421",
-    **dict.fromkeys(range(128, 160), "�"),
+    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
     ord("\r"): None,
 }
 del _HARMLESS[ord("\n")], _HARMLESS[ord("\t")]
 
 
-class OutputClosed(Exception):
+class OutputError(Exception):
+    """The output cannot be written. It is none of the library's errors: it ends the program."""
+
+
+class OutputClosed(OutputError):
     """Nobody reads the output any more."""
 
 
@@ -48,12 +50,14 @@ class Output:
 
     Attributes:
         is_terminal: whether somebody sees it.
+        can_rewrite: whether a line that has begun can be replaced.
         colours: whether styles show.
         at_line_start: whether the next character begins a line.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self._failure: Exception | None = None
         self.is_terminal = stream is not None and stream.isatty()
         can_move = self.is_terminal and os.environ.get("TERM") != "dumb"
         self.can_rewrite = can_move
@@ -74,7 +78,7 @@ class Output:
 
         Raises:
             OutputClosed: nobody reads it.
-            UseChatError: it cannot be written.
+            OutputError: it cannot be written.
         """
         if not text:
             return
@@ -93,8 +97,7 @@ class Output:
             style: how it looks, where styles show.
         """
         self.fresh_line()
-        self.write(text, style)
-        self.write("\n")
+        self.write(f"{text}\n", style)
 
     def note(self, text: str) -> None:
         """Write a line that is not part of what was said.
@@ -116,8 +119,9 @@ class Output:
             text: the line; it is cut to the width of the terminal.
             style: how it looks, where styles show.
         """
+        columns = shutil.get_terminal_size().columns or 80  # some terminals do not know theirs
         self._send("\r\x1b[K")
-        self.write(text[: shutil.get_terminal_size().columns - 1], style)
+        self.write(text[: columns - 1], style)
 
     def complain(self, text: str) -> None:
         """Write a line to standard error; if nobody reads that either, nothing can be done.
@@ -125,26 +129,38 @@ class Output:
         Args:
             text: what is wrong.
         """
-        with suppress(OutputClosed, UseChatError):
+        with suppress(OutputError):
             self.line(f"usechat: {text}")
 
+    def flush(self) -> None:
+        """Write what others have left in the stream's buffer.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._send("")
+
     def _send(self, text: str) -> None:
+        if self._failure is not None:
+            raise self._failure
         if self._stream is None:
             return
         try:
             self._stream.write(text)
             self._stream.flush()
+        except BrokenPipeError as error:
+            self._failure = OutputClosed()
+            _abandon(self._stream)
+            raise self._failure from error
         except OSError as error:
-            self._abandon()
-            if isinstance(error, BrokenPipeError):
-                raise OutputClosed from error
-            raise UseChatError(f"The output cannot be written: {error}") from error
+            self._failure = OutputError(f"The output cannot be written: {error}")
+            _abandon(self._stream)
+            raise self._failure from error
 
-    def _abandon(self) -> None:
-        """Let what is left in the stream's buffer go nowhere: Python writes it at its exit."""
-        stream, self._stream = self._stream, None
-        with suppress(OSError, ValueError):
-            assert stream is not None
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+
+def _abandon(stream: TextIO) -> None:
+    """Let what is left in a stream's buffer go nowhere: Python writes it at its exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

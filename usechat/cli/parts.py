@@ -33,6 +33,16 @@ def short(value: Any) -> str:
     return _cut(dumps(value).decode())
 
 
+def whole_input(part: Any) -> str | None:
+    """All of a tool call's input, where ``call_of`` shows only its start.
+
+    Args:
+        part: the tool's part.
+    """
+    text = dumps(_given(part)).decode()
+    return text if len(text) > _LENGTH else None
+
+
 def one_line(text: str) -> str:
     """A text in one line of bounded length.
 
@@ -52,8 +62,11 @@ def call_of(part: Any) -> str:
     Args:
         part: the tool's part.
     """
-    given = part.raw_input if part.input is None and part.raw_input is not None else part.input
-    return f"{one_line(part.tool_name)} {short(given)}"
+    return f"{one_line(part.tool_name)} {short(_given(part))}"
+
+
+def _given(part: Any) -> Any:
+    return part.raw_input if part.input is None else part.input
 
 
 def tool_lines(part: Any) -> list[str]:
@@ -64,15 +77,19 @@ def tool_lines(part: Any) -> list[str]:
     """
     if part.state == "input-streaming":
         return []
-    name = one_line(part.tool_name)
-    ends = {
-        "output-available": lambda: f"{'...' if part.preliminary else '->'} {short(part.output)}",
-        "output-error": lambda: f"failed: {one_line(part.error_text or 'without saying why')}",
-        "output-denied": lambda: "was denied",
-    }
-    end = ends.get(part.state)
-    lines = [call_of(part), *([f"{name} {end()}"] if end else [])]
-    return [f"[tool] {line}" for line in lines]
+    lines = [f"[tool] {call_of(part)}"]
+    end = _end_of(part)
+    if end is not None:
+        lines.append(f"[tool] {one_line(part.tool_name)} {end}")
+    return lines
+
+
+def _end_of(part: Any) -> str | None:
+    if part.state == "output-available":
+        return f"{'...' if part.preliminary else '->'} {short(part.output)}"
+    if part.state == "output-error":
+        return f"failed: {one_line(part.error_text or 'it does not say why')}"
+    return "was denied" if part.state == "output-denied" else None
 
 
 def _file(part: FilePart | ReasoningFilePart) -> str:

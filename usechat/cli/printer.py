@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 from usechat.cli.output import Output
@@ -17,6 +19,7 @@ from usechat.engine.events import (
 )
 from usechat.model.messages import UIMessage
 from usechat.model.parts import StepStartPart
+from usechat.session.aio import AsyncTurn
 from usechat.session.turn import TurnBase
 
 _Place: TypeAlias = tuple[str, str, int | str]
@@ -24,6 +27,20 @@ _Place: TypeAlias = tuple[str, str, int | str]
 
 # Before each line of reasoning, for terminals without dim letters and for files.
 _THOUGHT = "~ "
+
+
+async def follow(turn: AsyncTurn, show: Callable[[Event], None]) -> None:
+    """Wait for a turn event by event.
+
+    Args:
+        turn: the turn.
+        show: gets each event; what it raises ends this, not the turn.
+    """
+    events = turn.events()
+    assert isinstance(events, AsyncGenerator)
+    async with aclosing(events):
+        async for event in events:
+            show(event)
 
 
 class Printer:
@@ -87,7 +104,7 @@ class Printer:
 
     def _reasoning(self, event: ReasoningDelta) -> None:
         self._continue(("reasoning", event.message_id, event.part_index))
-        for line in event.text.splitlines(keepends=True):
+        for line in re.findall(r"[^\n]*\n|[^\n]+", event.text):
             self._out.write(_THOUGHT + line if self._out.at_line_start else line, "dim")
 
     def _continue(self, place: _Place) -> None:
@@ -107,7 +124,8 @@ class Printer:
 
     def _part_updated(self, event: PartAdded | PartUpdated) -> None:
         part = self._part(event.message_id, event.part_index)
-        if isinstance(part, StepStartPart):
+        # Of a step is told with what came first in it, which for data has been written already.
+        if isinstance(part, StepStartPart) and self._open is not None and self._open[0] != "data":
             self._close()
         said = self._said.setdefault((event.message_id, event.part_index), [])
         for line in lines_of(part):
@@ -132,9 +150,6 @@ class Printer:
         if chunk.id is None or not self._out.can_rewrite:
             self._close()
             self._out.line(line, "item")
-        elif self._open == place:
-            self._out.rewrite(line, "item")
         else:
-            self._close()
-            self._open = place
+            self._continue(place)
             self._out.rewrite(line, "item")

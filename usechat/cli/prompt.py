@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from usechat.cli.interrupts import Interrupts
 from usechat.cli.output import Output, harmless
+from usechat.model.messages import printable
 
 
 def read_message(message: str) -> str:
@@ -17,9 +18,9 @@ def read_message(message: str) -> str:
     Args:
         message: what the command line says.
     """
-    if message != "-" or sys.stdin is None:
-        return "" if message == "-" else message
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    if message != "-":
+        return printable(message)  # what was no text in the locale's encoding becomes U+FFFD
+    return sys.stdin.buffer.read().decode("utf-8", "replace") if sys.stdin is not None else ""
 
 
 class Prompt:

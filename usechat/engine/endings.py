@@ -33,11 +33,11 @@ class Endings(Exchanges):
         self._set_status("settle", None)
         self._note_interruption(exchange)
         interrupted = reason == "interrupted"
-        goes_on = False
+        goes_on, before = False, self._stops
         try:
             yield from self._call_on_finish(exchange)
             stops = self._stops
-            if not interrupted:
+            if not interrupted and stops == before:
                 goes_on = yield from self._go_on(exchange)
         except CallbackError as error:
             yield from self._finish_failed(exchange, error)
@@ -85,7 +85,7 @@ class Endings(Exchanges):
         self._close_turn(exchange.turn, "error", error)
 
     def _finish_failed(self, exchange: Exchange, error: CallbackError) -> Steps[None]:
-        """on_finish raised: the reply is there, but the turn did not end well."""
+        """A callback raised after the reply: that is there, but the turn did not end well."""
         try:
             yield from self._call("on_error", error)
         except CallbackError as from_callback:
@@ -146,8 +146,8 @@ class Endings(Exchanges):
     def _go_on(self, exchange: Exchange) -> Steps[bool]:
         """Send the messages again where the conversation goes on by itself."""
         turn, stops = exchange.turn, self._stops
+        wanted = yield from self._should_send(None)
         last = self.history.last()
-        wanted = yield from self._should_send(last.id if last else None)
         if not wanted or stops != self._stops or self.exchange is not None or last is None:
             return False
         if self._would_repeat(exchange, last):

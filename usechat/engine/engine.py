@@ -58,7 +58,8 @@ class ChatEngine(Queueing):
             return (yield from self._enqueue(self._user_message(fields), options))
         if self.busy and self.when_busy == "reject":
             raise ChatBusyError(
-                "A turn is running. Wait for it, stop it, or say when_busy='queue' or 'interrupt'."
+                "A turn is running, or waits for somebody to await it. Wait for it, stop it, "
+                "or say when_busy='queue' or 'interrupt'."
             )
         message = self._user_message(fields)
         yield from self._end_running()
@@ -78,13 +79,10 @@ class ChatEngine(Queueing):
     def _edit(
         self, fields: Mapping[str, Any], edit: str, options: RequestOptions
     ) -> Steps[TurnState]:
-        index = self.history.find(edit)
-        if index is None:
-            raise InvalidArgumentError(f'There is no message "{edit}" to edit.')
-        if self.history.at(index).role != "user":
-            raise InvalidArgumentError(f'Message "{edit}" is not the user\'s, it cannot be edited.')
+        self._index_to_edit(edit)
         message = self._user_message(fields, edit)
         yield from self._change_history()
+        index = self._index_to_edit(edit)
         self.history.cut(index + 1)
         self._changed()
         self.history.replace(index, message)
@@ -92,8 +90,19 @@ class ChatEngine(Queueing):
         self.queue.paused = False
         return self._begin_turn("submit-message", edit, options)
 
+    def _index_to_edit(self, edit: str) -> int:
+        index = self.history.find(edit)
+        if index is None:
+            raise InvalidArgumentError(f'There is no message "{edit}" to edit.')
+        if self.history.at(index).role != "user":
+            raise InvalidArgumentError(f'Message "{edit}" is not the user\'s, it cannot be edited.')
+        return index
+
     def _change_history(self) -> Steps[None]:
-        """What waited was sent after a history that will be another: it is dropped."""
+        """What waited was sent after a history that will be another: it is dropped.
+
+        Callbacks run here, which may change the list: indexes are to be looked up again.
+        """
         self._drop_queue()
         yield from self._end_running()
 
@@ -113,15 +122,20 @@ class ChatEngine(Queueing):
             InvalidArgumentError: there is no such message.
         """
         self.check_open()
+        self._index_to_regenerate(message_id)
+        yield from self._change_history()
+        index = self._index_to_regenerate(message_id)
+        is_reply = self.history.at(index).role == "assistant"
+        self.history.cut(index if is_reply else index + 1)
+        self._changed()
+        return self._begin_turn("regenerate-message", message_id, options)
+
+    def _index_to_regenerate(self, message_id: str | None) -> int:
         index = len(self.history) - 1 if message_id is None else self.history.find(message_id)
         if index is None or index < 0:
             what = "message" if message_id is None else f'message "{message_id}"'
             raise InvalidArgumentError(f"There is no {what} to regenerate.")
-        is_reply = self.history.at(index).role == "assistant"
-        yield from self._change_history()
-        self.history.cut(index if is_reply else index + 1)
-        self._changed()
-        return self._begin_turn("regenerate-message", message_id, options)
+        return index
 
     def resume_stream(self, options: RequestOptions) -> Steps[TurnState]:
         """Ask for the reply that is running on the server.
@@ -133,6 +147,7 @@ class ChatEngine(Queueing):
         running = self.exchange
         if running is not None and running.request.trigger == "resume-stream":
             yield from self.end_superseded(running)
+            self._withdraw()
         else:
             yield from self._end_running()
         return self._begin_turn("resume-stream", None, options)
@@ -226,6 +241,7 @@ class ChatEngine(Queueing):
         self.check_open()
         self._drop_queue()
         yield from self.stop()
+        self._withdraw()
         self.queue.paused = False
         self.history.replace_all(())
         self.clear_error()
@@ -236,6 +252,6 @@ class ChatEngine(Queueing):
     def close(self) -> Steps[None]:
         """End everything; nothing can be sent any more."""
         if not self.closed:
+            self.closed = True
             self._drop_queue()
             yield from self.stop()
-            self.closed = True

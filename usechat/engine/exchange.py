@@ -36,9 +36,10 @@ class RequestOptions:
         metadata: for the prepare hooks; never sent by itself.
     """
 
-    headers: Mapping[str, str | None] | None = None
-    body: Mapping[str, Any] | None = None
-    metadata: Any = None
+    # They may hold secrets, which no repr shows.
+    headers: Mapping[str, str | None] | None = field(default=None, repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    metadata: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from usechat.engine.exchange import (
 )
 from usechat.engine.reducer import handler_of
 from usechat.engine.reducer.message import merge_metadata
+from usechat.engine.reducer.parts import update_data
 from usechat.errors import CallbackError
 from usechat.model.chunks import DataChunk, ToolCall, UIMessageChunk
 from usechat.model.messages import UIMessage
@@ -110,7 +111,7 @@ class Exchanges(ChatCore, ABC):
         exchange.resets = self.replays
         if self._resumable is not None:
             exchange.draft = self._resumable
-            index = self.history.find_last(exchange.draft.id)
+            index = self.history.find_reply(exchange.draft.id)
         else:
             last = self.history.last()
             new_id = self._generate_id()
@@ -164,7 +165,7 @@ class Exchanges(ChatCore, ABC):
 
     def _write(self, exchange: Exchange) -> None:
         self._publish(exchange)
-        if self.status != "streaming" or self.error is not None:
+        if self.status != "streaming":
             self._set_status("write", None)
         else:
             self._changed()
@@ -178,17 +179,18 @@ class Exchanges(ChatCore, ABC):
 
     def _start(self, exchange: Exchange, chunk: UIMessageChunk) -> None:
         """The message begins: it may get an id, or start over where a reply is replayed."""
-        message_id = chunk.get("messageId")
-        draft = exchange.draft
-        is_other = message_id is not None and message_id != draft.id
+        given, own = chunk.get("messageId"), exchange.draft.id
+        # A user's message keeps its id, and so does the reply. (The SDK leaves a copy behind.)
+        message_id = own if given is None or not self.history.is_free(given) else given
+        is_other = message_id != own
         resets = exchange.resets or (exchange.request.trigger == "resume-stream" and is_other)
         exchange.resets = False
         if resets:
-            self._begin_anew(exchange, message_id or draft.id)
-        elif message_id is not None and is_other:
+            self._begin_anew(exchange, message_id)
+        elif is_other:
             self.history.rename(exchange, message_id)
         has_metadata = merge_metadata(exchange, chunk)
-        if resets or message_id is not None or has_metadata:
+        if resets or given is not None or has_metadata:
             self._publish(exchange)
             self._changed()
 
@@ -218,6 +220,7 @@ class Exchanges(ChatCore, ABC):
         except CallbackError as error:
             yield from self.fail(exchange, error)
         if effect is Effect.DATA and not exchange.over:
+            update_data(exchange, chunk)
             self._write(exchange)
 
 

@@ -75,6 +75,23 @@ class History:
         indexes = range(len(self._messages) - 1, -1, -1)
         return next((i for i in indexes if self._messages[i].id == message_id), None)
 
+    def find_reply(self, message_id: str) -> int | None:
+        """The index of the last message with this id, if it is an assistant's.
+
+        Args:
+            message_id: the id.
+        """
+        index = self.find_last(message_id)
+        return None if index is None or self._messages[index].role != "assistant" else index
+
+    def is_free(self, message_id: str) -> bool:
+        """Whether a reply can have this id: nobody else's message has it.
+
+        Args:
+            message_id: the id.
+        """
+        return self.find_reply(message_id) is not None or self.find_last(message_id) is None
+
     def replace_all(self, messages: Iterable[UIMessage]) -> None:
         """Put other messages in place of all.
 
@@ -128,9 +145,7 @@ class History:
             exchange: the exchange, about to be written for the first time.
         """
         draft = exchange.draft
-        index = self.find_last(draft.id)
-        if index is not None and self._messages[index].role != "assistant":
-            index = None
+        index = self.find_reply(draft.id)
         if index is None:
             index = len(self._messages)
             self._messages.append(draft.published())
@@ -158,16 +173,14 @@ class History:
     def rename(self, exchange: Exchange, message_id: str) -> None:
         """Give the draft the id that the server gave it.
 
-        A user's message keeps its id, so the draft keeps its own then. An assistant message that
-        has the id is replaced. (The SDK leaves a copy of the reply behind in both cases.)
+        An assistant message that has the id is replaced. (The SDK leaves a copy of the reply
+        behind.)
 
         Args:
             exchange: the exchange.
-            message_id: the new id.
+            message_id: the new id, which is free.
         """
-        index = self.find_last(message_id)
-        if index is not None and self._messages[index].role != "assistant":
-            return
+        index = self.find_reply(message_id)
         exchange.draft.fields["id"] = message_id
         here = exchange.message_index
         if here is None:

@@ -38,9 +38,22 @@ class Queueing(Endings):
         return turn
 
     def _end_running(self) -> Steps[None]:
+        """Make room for what an action brings."""
         if self.exchange is not None:
             self._stops += 1
             yield from self.end_stopped(self.exchange)
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        """End what ``on_finish`` began while an action ended the exchange before: it is in the way.
+
+        Nobody has made its request yet.
+        """
+        exchange = self.exchange
+        if exchange is not None:
+            self._end(exchange)
+            self._set_status("settle", None)
+            self._close_turn(exchange.turn, "stopped")
 
     def stop(self) -> Steps[None]:
         """End the running turn; keep what came."""
@@ -103,7 +116,7 @@ class Queueing(Endings):
             skip_wait: send although the last message waits for the user.
         """
         stopped = stops is not None and stops != self._stops
-        if self.queue.paused or self.busy or self._finishing or stopped or self.closed:
+        if self.queue.paused or self.busy or self._finishing or stopped:
             return
         deferred, self.queue.deferred = self.queue.deferred, None
         last = self.history.last()

@@ -82,7 +82,8 @@ def text_of_turn(turn: TurnState) -> str:
     Args:
         turn: the turn.
     """
-    message = turn.message
-    if message is None and turn.exchange is not None:
-        message = turn.exchange.draft.build()
+    exchange = turn.exchange
+    if exchange is None:
+        return ""
+    message = turn.message if exchange.over else exchange.draft.build()
     return "" if message is None else text_of_parts(message.parts[turn.first_part :])

@@ -83,8 +83,10 @@ class UIMessage(WireModel):
 
     def encoded(self) -> bytes:
         """The message as JSON for a request; made once and kept."""
-        encoded: bytes | None = getattr(self, "_encoded", None)
-        if encoded is None:
+        try:
+            # Not self._encoded: where the slot is empty, pydantic finds a field of that name.
+            encoded: bytes = object.__getattribute__(self, "_encoded")
+        except AttributeError:
             encoded = dumps(self)
             object.__setattr__(self, "_encoded", encoded)
         return encoded

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict, Unpack
 
 from usechat.engine.answers import ApprovalResponse, ToolOutput
 from usechat.engine.exchange import RequestOptions, Steps, TurnState
-from usechat.errors import InvalidArgumentError
+from usechat.errors import ChatBusyError, InvalidArgumentError
+from usechat.model.json import dumps
 from usechat.model.messages import UIMessage, message_from
 from usechat.session.base import SessionBase
 from usechat.session.files import FileInput
@@ -88,7 +89,13 @@ class Actions(SessionBase[TurnT]):
         if not text.strip() or engine.closed or (engine.busy and engine.when_busy == "reject"):
             return None
         self.input = ""
-        return self.send_message(text, **request)
+        try:
+            return self.send_message(text, **request)
+        except Exception as error:
+            self.input = text
+            if isinstance(error, ChatBusyError):  # as many wait as may
+                return None
+            raise
 
     def handle_submit(self, *_: object) -> TurnT | None:
         """``submit()``, as the callback of a button or a key.
@@ -154,10 +161,12 @@ class Actions(SessionBase[TurnT]):
             request: see ``RequestArguments``.
 
         Raises:
-            InvalidArgumentError: there is neither an output nor an error, or both.
+            InvalidArgumentError: there is neither an output nor an error, or both; or the output
+                is no JSON value.
         """
         if (output is _UNSET) == (error_text is None):
             raise InvalidArgumentError("Give either the output of the tool or error_text=.")
+        dumps(output if error_text is None else error_text)  # refuses what no request can carry
         answer = (
             ToolOutput.available(tool_call_id, output)
             if error_text is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 from usechat.engine.events import EVENT_TYPES, Batch, Event
 from usechat.engine.exchange import Steps, TurnState
 from usechat.engine.turn_text import TurnText
-from usechat.errors import ChatBusyError
+from usechat.errors import ChatBusyError, QueuePausedError
 from usechat.model.messages import UIMessage
 from usechat.session.actions import Actions, MessageInput, SendArguments
 from usechat.session.driver import Driver
@@ -76,21 +76,9 @@ class AsyncTurn(TurnBase):
         self._raise_for_outcome()
         raise StopAsyncIteration
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Wait for the turn event by event. Faults of the peer are in ``outcome``."""
-        self._awaited = True
-        waiting: deque[Event] = deque()
-        subscriptions = [self._session.on(kind, waiting.append) for kind in EVENT_TYPES]
-        try:
-            while not self.over or waiting:
-                while waiting:
-                    yield waiting.popleft()
-                if not self.over:
-                    await self._session._drive_step(self._state)
-                    self._session._deliver()
-        finally:
-            for end in subscriptions:
-                end()
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Wait for the turn event by event, from now on. Faults of the peer are in ``outcome``."""
+        return TurnEvents(self, self._session)
 
     def __del__(self) -> None:
         if not self._awaited and not self._state.over and not self._state.queued:
@@ -102,14 +90,71 @@ class AsyncTurn(TurnBase):
             )
 
 
+class TurnEvents(AsyncGenerator[Event, None]):
+    """The events of a chat until a turn is over.
+
+    No native generator: one that is left in the middle would warn on trio.
+
+    Args:
+        turn: the turn; whoever asks for an event moves it on.
+        session: the chat.
+    """
+
+    def __init__(self, turn: AsyncTurn, session: AsyncChatSession) -> None:
+        self._turn = turn
+        self._session = session
+        self._waiting: deque[Event] = deque()
+        kinds = () if turn.over else EVENT_TYPES
+        self._subscriptions = [session.on(kind, self._waiting.append) for kind in kinds]
+
+    async def asend(self, value: None) -> Event:
+        """The next event.
+
+        Args:
+            value: nothing is done with it.
+
+        Raises:
+            StopAsyncIteration: the turn is over.
+        """
+        self._turn._awaited = True
+        while self._subscriptions and not self._waiting:
+            if not self._turn.over:
+                await self._session._drive_step(self._turn._state)
+                self._session._deliver()
+            else:
+                self._end()
+                await self._session._drive_adopted()
+        if not self._waiting:
+            raise StopAsyncIteration
+        return self._waiting.popleft()
+
+    async def athrow(self, error: Any, *more: Any) -> Event:
+        """End it, and raise an error.
+
+        Args:
+            error: the error.
+            more: its value and traceback, in the older form.
+        """
+        self._end()
+        self._waiting.clear()
+        raise error
+
+    def _end(self) -> None:
+        for end in self._subscriptions:
+            end()
+        self._subscriptions.clear()
+
+    def __del__(self) -> None:
+        self._end()
+
+
 class AsyncChatSession(Actions[AsyncTurn]):
     """A chat for asyncio and trio. Its actions are plain functions; its turns are awaited.
 
     For use in one event loop, as an async context manager or with ``aclose``.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def _prepare(self) -> None:
         self._driver = Driver(self._engine, self._transport, self)
         self._timer = FlushTimer(self._throttle, self._deliver)
         self._batches: deque[Batch] = deque()
@@ -139,12 +184,12 @@ class AsyncChatSession(Actions[AsyncTurn]):
             yield turn
         finally:
             self._run(self._engine.stop_turn(turn._state))
-            await self._driver.close_stale()
+            await self._driver.settled()
 
     async def aclose(self) -> None:
         """Stop, close what the session has opened; nothing can be sent any more."""
         self._run(self._engine.close())
-        await self._driver.close_stale()
+        await self._driver.settled()
         if self._owns_transport:
             with anyio.CancelScope(shield=True):
                 await self._transport.aclose()
@@ -155,7 +200,8 @@ class AsyncChatSession(Actions[AsyncTurn]):
 
     def _turn(self, state: TurnState) -> AsyncTurn:
         turn = AsyncTurn(state, self)
-        if (self._calling or self._delivering) and not state.over:
+        in_callback = self._calling or self._delivering
+        if in_callback and self._driver.task is not None and not state.over:
             turn._awaited = True
             self._adopted.append(state)
         return turn
@@ -171,8 +217,13 @@ class AsyncChatSession(Actions[AsyncTurn]):
         self._driver.progressed()
 
     def drive(self, steps: Steps[Any]) -> Any:
-        """Drive an operation of the engine (for the driver)."""
-        return self._run(steps)
+        """Drive an operation of the engine (for the driver); tell what cannot wait."""
+        try:
+            return self._call_all(steps)
+        finally:
+            self._progressed()
+            if self._engine.outbox.urgent or self._engine.records:
+                self._deliver()
 
     def flush(self, *, change: bool) -> None:
         """Deliver what is due (for the driver)."""
@@ -206,20 +257,20 @@ class AsyncChatSession(Actions[AsyncTurn]):
             await anyio.lowlevel.checkpoint()
             return
         self._check_not_inside()
-        await self._timer.beside(
-            lambda: self._driver.until_over(turn), needed=bool(self._observers)
-        )
+        await self._timer.beside(lambda: self._driver.until_over(turn), needed=True)
         await self._drive_adopted()
 
     async def _drive_adopted(self) -> None:
         """Bring to an end what callbacks of this drive have begun."""
         while self._adopted:
             turn = self._adopted[0]
-            if not (turn.queued and self._engine.exchange is None):
-                await self._timer.beside(
-                    lambda turn=turn: self._driver.until_over(turn),  # type: ignore[misc]
-                    needed=bool(self._observers),
-                )
+            # One that waits in a paused queue is for whoever lets the queue go on.
+            with suppress(QueuePausedError):
+                if not (turn.queued and self._engine.exchange is None):
+                    await self._timer.beside(
+                        lambda turn=turn: self._driver.until_over(turn),  # type: ignore[misc]
+                        needed=True,
+                    )
             if self._adopted and self._adopted[0] is turn:
                 self._adopted.pop(0)
 

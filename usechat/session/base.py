@@ -118,6 +118,7 @@ class SessionBase(ABC, Generic[TurnT]):
         self._input = input
         self._view: ChatState | None = None
         self._observers = Observers(self._engine.outbox, self, on_observer_error)
+        self._prepare()
 
     def __repr__(self) -> str:
         count = len(self._engine.history)
@@ -217,6 +218,10 @@ class SessionBase(ABC, Generic[TurnT]):
     # ------------------------------------------------------------- machinery
 
     @abstractmethod
+    def _prepare(self) -> None:
+        """Make what this kind of session needs beside the engine."""
+
+    @abstractmethod
     def _turn(self, state: TurnState) -> TurnT:
         """What users get of a turn."""
 
@@ -235,6 +240,14 @@ class SessionBase(ABC, Generic[TurnT]):
         self._deliver()
 
     def _run(self, steps: Steps[T]) -> T:
+        """Drive an operation of the engine, and tell what it changed."""
+        try:
+            return self._call_all(steps)
+        finally:
+            self._progressed()
+            self._deliver()
+
+    def _call_all(self, steps: Steps[T]) -> T:
         """Drive an operation of the engine, calling the user's functions on its way."""
         self._view = None
         answer: Any = None
@@ -253,9 +266,6 @@ class SessionBase(ABC, Generic[TurnT]):
         except StopIteration as end:
             result: T = end.value
             return result
-        finally:
-            self._progressed()
-            self._deliver()
 
     def _call(self, call: Callout) -> Any:
         """Call a function of the user's.

@@ -100,8 +100,8 @@ class Driver:
 
     async def _advance(self, turn: TurnState, read: Reading) -> None:
         """Move on what runs, unless somebody else does or nothing runs: then wait for that."""
+        await self.settled()
         if self.task is None:
-            await self.close_stale()
             if self._engine.exchange is not None:
                 await self._move(turn, self._engine.exchange, read)
                 return
@@ -110,11 +110,8 @@ class Driver:
                     "This message waits in a queue that a stop or an error has paused. "
                     "Send something, or send_queued_message_now()."
                 )
-        if turn.over:
-            return
-        if self._progress.is_set():
-            self._progress = anyio.Event()
-        await self._progress.wait()
+        if not turn.over:
+            await self._next_progress()
 
     async def _move(self, turn: TurnState, exchange: Exchange, read: Reading) -> None:
         self.task = anyio.get_current_task().id
@@ -131,21 +128,40 @@ class Driver:
             raise
         finally:
             self._scope = None
-            try:
-                await self.close_stale()
-            finally:
-                self.task = None
-                self._progress.set()
+            await self._leave()
 
-    async def close_stale(self) -> None:
-        """Close the reply of an exchange that is over."""
-        if self._exchange is None or not self._exchange.over:
-            return
-        reply, self._reply, self._exchange = self._reply, None, None
-        close: Callable[[], Awaitable[None]] | None = getattr(reply, "aclose", None)
-        if close is not None:
-            with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-                await close()
+    async def settled(self) -> None:
+        """Close the reply of an exchange that is over; where a task reads it still, wait for that.
+
+        A task that moves the next exchange on already is not waited for.
+        """
+        while self._exchange is not None and self._exchange.over:
+            if self.task is None:
+                self.task = anyio.get_current_task().id
+                await self._leave()
+            elif self.task == anyio.get_current_task().id:
+                return  # in a function that it awaits itself; it will leave when that returns
+            else:
+                with anyio.CancelScope(shield=True):
+                    await self._next_progress()
+
+    async def _next_progress(self) -> None:
+        if self._progress.is_set():
+            self._progress = anyio.Event()
+        await self._progress.wait()
+
+    async def _leave(self) -> None:
+        """Let others move the chat on; close the reply if its exchange is over."""
+        try:
+            if self._exchange is not None and self._exchange.over:
+                close: Callable[[], Awaitable[None]] | None = getattr(self._reply, "aclose", None)
+                if close is not None:
+                    with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
+                        await close()
+                self._reply = self._exchange = None
+        finally:
+            self.task = None
+            self._progress.set()
 
     async def _open(self, exchange: Exchange) -> None:
         request = exchange.request

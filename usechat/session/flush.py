@@ -18,21 +18,23 @@ class FlushTimer:
     def __init__(self, throttle: float | None, deliver: Callable[[], None]) -> None:
         self._throttle = throttle or 0.0
         self._deliver = deliver
-        self._last = float("-inf")
-        self._running = False
-        self._wanted = anyio.Event()
+        self._due = float("-inf")  # when the next delivery may be made
+        self._pending = False
+        self._wake = anyio.Event()
 
     def is_due(self) -> bool:
         """Whether a delivery may be made now; if not, one will be when it may."""
-        if not self._throttle or anyio.current_time() - self._last >= self._throttle:
+        if not self._throttle or anyio.current_time() >= self._due:
             return True
-        self._wanted.set()
+        self._pending = True
+        self._wake.set()
         return False
 
     def delivered(self) -> None:
         """A delivery is being made."""
         if self._throttle:
-            self._last = _now()
+            self._pending = False
+            self._due = _now() + self._throttle
 
     async def beside(self, work: Callable[[], Awaitable[None]], *, needed: bool) -> None:
         """Do some work, with the deliveries that come due beside it.
@@ -44,39 +46,36 @@ class FlushTimer:
         Raises:
             Whatever the work or an observer raises, by itself and in no group.
         """
-        if not (needed and self._throttle) or self._running:
+        if not (needed and self._throttle):
             await work()
             return
         failures: list[BaseException] = []
-        self._running = True
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._run, failures)
-                try:
-                    await work()
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as failure:
-                    failures.append(failure)
-                tasks.cancel_scope.cancel()
-        finally:
-            self._running = False
+
+        async def kept(part: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+            try:
+                await part()
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as failure:
+                failures.append(failure)
+            scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kept, self._run, tasks.cancel_scope)
+            await kept(work, tasks.cancel_scope)
         if failures:
             raise failures[0]
 
-    async def _run(self, failures: list[BaseException]) -> None:
-        try:
-            while True:
-                await anyio.sleep_until(self._last + self._throttle)
-                if anyio.current_time() - self._last >= self._throttle:
+    async def _run(self) -> None:
+        while True:
+            while self._pending:
+                await anyio.sleep_until(self._due)
+                if self._pending and anyio.current_time() >= self._due:
+                    self._pending = False
                     self._deliver()
-                await self._wanted.wait()
-                self._wanted = anyio.Event()
-        except anyio.get_cancelled_exc_class():
-            raise
-        except BaseException as failure:
-            failures.append(failure)
-            raise
+            if self._wake.is_set():
+                self._wake = anyio.Event()
+            await self._wake.wait()
 
 
 def _now() -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from usechat.errors import InvalidArgumentError
+from usechat.model.json import dumps
 from usechat.model.messages import UIMessage
 from usechat.session.files import FileInput, file_parts
 
@@ -48,6 +49,8 @@ def user_message(
     edit = fields.pop("messageId", None) if message_id is None else message_id
     if metadata is not None:
         fields["metadata"] = metadata
+    if metadata is not None or not (message is None or isinstance(message, str)):
+        dumps(fields)  # what cannot be sent would stay in the history, and no request could be made
     return UserMessage(fields, edit)
 
 

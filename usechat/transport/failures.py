@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from usechat.errors import (
@@ -12,15 +14,16 @@ from usechat.errors import (
     UseChatError,
 )
 
+_SECRET = re.compile(r"(?<=//)[^/?#@]*@|[?#].*", re.DOTALL)
 
-def place(url: httpx.URL | str) -> str:
+
+def place(url: object) -> str:
     """A URL without what may be secret: user, password, query.
 
     Args:
-        url: any URL.
+        url: anything whose text is a URL, or was meant to be one.
     """
-    url = httpx.URL(url)
-    return str(url.copy_with(username=None, password=None, query=None, fragment=None))
+    return _SECRET.sub("", str(url))
 
 
 FAILURES = (httpx.TransportError, httpx.DecodingError, httpx.StreamError, httpx.InvalidURL, OSError)
@@ -34,7 +37,7 @@ def translated(error: Exception, what: str) -> UseChatError:
         error: one of ``FAILURES``.
         what: the request, for messages: ``POST http://…``.
     """
-    said = error or type(error).__name__
+    said = str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectTimeout):
         return ChatTimeoutError(
             f"{what}: no connection within the time allowed. Is the server up? See timeout=."
@@ -48,7 +51,10 @@ def translated(error: Exception, what: str) -> UseChatError:
             f"{what}: cannot connect ({said}). Is the server running, and is the URL right?"
         )
     if isinstance(error, (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL)):
-        return InvalidArgumentError(f"{what}: this cannot be sent ({said}).")
+        # What they say quotes the header or the URL, which may be secret.
+        return InvalidArgumentError(
+            f"{what}: this cannot be sent. Is a line break in a header, or no host in the URL?"
+        )
     if isinstance(error, httpx.DecodingError):
         return TransportError(f"{what}: the reply's compression is broken ({said}).")
     return ConnectionBrokenError(f"{what}: the connection broke ({said}).")

@@ -7,6 +7,7 @@ followed (the history would go along) and a reply without a body is an HTTP erro
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,7 @@ from usechat.wire.ui_message_stream import UIMessageStreamDecoder
 DEFAULT_TIMEOUT = httpx.Timeout(300, connect=10, pool=None)
 """Seconds: 10 to connect, 300 between bytes."""
 
+_WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # What encodeURIComponent leaves as it is, beside letters and digits (ECMA-262).
 _URI_COMPONENT = "-_.!~*'()"
 
@@ -77,23 +79,25 @@ class HttpTransport:
         return f"HttpTransport({place(self._absolute(self._api))!r})"
 
     def _absolute(self, api: str) -> str:
-        if self._base_url and "://" not in api:
+        if self._base_url and not _WITH_SCHEME.match(api):
             return f"{self._base_url.rstrip('/')}/{api.lstrip('/')}"
         return api
 
     def _check_url(self, api: str) -> None:
         try:
             url = httpx.URL(self._absolute(api))
-        except (httpx.InvalidURL, TypeError) as error:
-            raise InvalidArgumentError(f"{api!r} is no URL: {error}.") from error
+        except (httpx.InvalidURL, TypeError):
+            raise InvalidArgumentError(f"{place(api)!r} is no URL.") from None
         # A client that has a base URL completes it; other shapes of client have none to ask.
         if url.is_relative_url and not str(getattr(self._client, "base_url", "")):
             raise InvalidArgumentError(
-                f"{api!r} is not a whole URL. Give one like http://localhost:3000/api/chat, "
+                f"{place(api)!r} is not a whole URL. Give one like http://localhost:3000/api/chat, "
                 "or base_url=."
             )
         if url.is_absolute_url and url.scheme not in ("http", "https"):
-            raise InvalidArgumentError(f"{api!r}: expected a URL that begins with http or https.")
+            raise InvalidArgumentError(
+                f"{place(api)!r}: expected a URL that begins with http or https."
+            )
 
     async def send_messages(self, request: ChatRequest) -> HttpReply:
         """POST the messages; return the reply when its headers are there.
@@ -148,7 +152,7 @@ class HttpTransport:
             chat_id=request.chat_id,
             messages=() if request.trigger == "resume-stream" else request.messages,
             headers={**_lower(headers), **_lower(options.headers)},
-            body={**(body or {}), **(options.body or {})},
+            body={**_mapping("body", body), **_mapping("body", options.body)},
             request_metadata=options.metadata,
             trigger=request.trigger,
             message_id=request.message_id,
@@ -168,12 +172,17 @@ class HttpTransport:
                 timeout=self._timeout,
             )
         except (TypeError, ValueError) as error:
-            raise InvalidArgumentError(f"The request cannot be made: {error}.") from error
+            # What it says may quote a header.
+            raise InvalidArgumentError(
+                f"The request cannot be made ({type(error).__name__}): "
+                "are all headers text, and in ASCII?"
+            ) from None
         what = f"{method} {place(request.url)}"
         try:
             response = await client.send(request, stream=True, follow_redirects=False)
         except FAILURES as error:
-            raise translated(error, what) from error
+            ours = translated(error, what)
+            raise ours from (None if isinstance(ours, InvalidArgumentError) else error)
         reply = HttpReply(response, self._decoder(), what)
         if not response.is_success or (method == "POST" and reply.has_no_body):
             await refuse(reply)
@@ -210,14 +219,22 @@ async def _resolved(name: str, value: Any, *arguments: Any) -> Any:
 
 
 async def _prepare(name: str, hook: PrepareHook | None, asked: SendRequest) -> Mapping[str, Any]:
-    return {} if hook is None else (await _resolved(name, hook, asked)) or {}
+    return _mapping(name, None if hook is None else await _resolved(name, hook, asked))
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """What stands for a mapping: None for an empty one, anything else for a mistake."""
+    if value is None:
+        return {}
+    if not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
+        raise InvalidArgumentError(f"{name}: expected a mapping with names that are text.")
+    return value
 
 
 def _lower(headers: Mapping[str, str | None] | None) -> dict[str, str]:
     """Headers with their names in lower case; those that are None are left out."""
-    if headers is None:
-        return {}
-    return {name.lower(): value for name, value in headers.items() if value is not None}
+    named = _mapping("headers", headers)
+    return {name.lower(): value for name, value in named.items() if value is not None}
 
 
 def _encode(asked: SendRequest) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import httpx
@@ -36,9 +36,9 @@ class SendRequest:
     api: str
     chat_id: str
     messages: tuple[UIMessage, ...]
-    headers: dict[str, str]
-    body: dict[str, Any]
-    request_metadata: Any
+    headers: dict[str, str] = field(repr=False)
+    body: dict[str, Any] = field(repr=False)
+    request_metadata: Any = field(repr=False)
     trigger: Trigger
     message_id: str | None
 

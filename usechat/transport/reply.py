@@ -111,7 +111,8 @@ async def refuse(reply: HttpReply) -> NoReturn:
         reply: the answer.
 
     Raises:
-        HTTPStatusError: always.
+        HTTPStatusError: it has been read.
+        TransportError: it broke off.
     """
     body = b""
     try:
@@ -131,7 +132,7 @@ def _said(what: str, status: int, headers: object, text: str) -> str:
     reason = httpx.codes.get_reason_phrase(status)
     said = f"{what} answered {status} {reason}".rstrip()
     location = headers.get("location") if isinstance(headers, dict) else None
-    if 300 <= status < 400:
+    if 300 <= status < 400 and location:
         return f"{said} to {location}. Redirects are not followed: use that URL if it is yours."
     if status < 300:
         return f"{said} without a body: that is no reply of a chat endpoint."

@@ -13,7 +13,8 @@ import httpx_sse
 from usechat.errors import IncompleteReplyError, ServerError, StreamProtocolError
 from usechat.model.json import dumps
 from usechat.transport.failures import FAILURES, place, translated
-from usechat.transport.http import DEFAULT_TIMEOUT
+from usechat.transport.http import DEFAULT_TIMEOUT, HttpTransport
+from usechat.transport.options import HttpOptions
 from usechat.transport.reply import HttpReply, refuse, unwind
 from usechat.transport.tls import tls_context
 from usechat.wire.json_sse import JSONSSEDecoder
@@ -38,12 +39,15 @@ async def stream_chat(
         client: an ``httpx.AsyncClient`` to use; it is neither closed nor changed.
 
     Raises:
+        InvalidArgumentError: the URL or the message cannot be used.
         IncompleteReplyError: the answer ended without ``[DONE]``.
         HTTPStatusError: the endpoint answered with an error, or a redirect.
         TransportError: the connection failed.
         StreamProtocolError: the endpoint sent something else.
         ServerError: the endpoint sent ``{"error": …}``.
     """
+    options: HttpOptions = {} if client is None else {"client": client}
+    HttpTransport(api, **options)  # refuses what is no URL
     pieces: list[str] = []
     async with _events(message, api, client) as events:
         async for data in events:

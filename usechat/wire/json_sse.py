@@ -66,9 +66,10 @@ class JSONSSEDecoder(EventStreamDecoder):
         value = parse(data)
         if not isinstance(value, dict):
             raise _unreadable(data)
-        if "error" in value:
-            error = value["error"]
-            return [{"type": "error", "errorText": error if isinstance(error, str) else str(error)}]
+        error = value.get("error")
+        if error is not None:
+            said = error if isinstance(error, str) else dumps(error).decode()
+            return [{"type": "error", "errorText": said}]
         if "text" not in value:
             return []
         if not isinstance(value["text"], str):

@@ -21,15 +21,16 @@ class SSEDecoder:
     the SDK's parser, does).
 
     Args:
-        max_event_size: the most characters that one event may hold before it is complete.
+        max_event_size: the most characters that one event may have, its unfinished line with it.
     """
 
     def __init__(self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
         self._max_event_size = max_event_size
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._line: list[str] = []  # pieces of a line that has not ended
+        self._line_size = 0
         self._data: list[str] = []  # data lines of an event that has not ended
-        self._held = 0  # characters in both
+        self._data_size = 0
         self._cr = ""
         self.completed: list[str] = []
         """The events that the last piece completed, also where it raised."""
@@ -52,12 +53,12 @@ class SSEDecoder:
                 text = text[:-1]
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         if "\n" not in text:
-            self._hold(self._line, text)
+            self._begin(text)
             return []
         if self._line:
-            self._held -= sum(map(len, self._line))
             text = "".join([*self._line, text])
             self._line.clear()
+            self._line_size = 0
         self._split(text, self.completed)
         return self.completed
 
@@ -66,35 +67,49 @@ class SSEDecoder:
         blocks = text.split("\n\n") if not self._data else [text]
         rest = blocks.pop()
         for block in blocks:
-            if block.startswith("data: ") and "\n" not in block:
+            if (
+                block.startswith("data: ")
+                and "\n" not in block
+                and len(block) <= self._max_event_size
+            ):
                 done.append(block[6:])
             else:
                 self._lines(block.split("\n"), done)
                 self._dispatch(done)
         *lines, begun = rest.split("\n")
         self._lines(lines, done)
-        self._hold(self._line, begun)
+        self._begin(begun)
+
+    def _begin(self, text: str) -> None:
+        """Keep what came of a line that has not ended."""
+        if text:
+            self._line.append(text)
+            self._line_size += len(text)
+            self._check(self._line_size)
 
     def _lines(self, lines: list[str], done: list[str]) -> None:
         for line in lines:
             if not line:
                 self._dispatch(done)
-            elif line.startswith("data:"):
-                self._hold(self._data, line[6 if line.startswith("data: ") else 5 :])
+                continue
+            self._check(len(line))
+            if line.startswith("data:"):
+                self._hold(line[6 if line.startswith("data: ") else 5 :])
             elif line == "data":
-                self._hold(self._data, "")
+                self._hold("")
 
     def _dispatch(self, done: list[str]) -> None:
         if self._data:
             done.append("\n".join(self._data))
             self._data.clear()
-            self._held = 0
+            self._data_size = 0
 
-    def _hold(self, where: list[str], text: str) -> None:
-        if text or where is self._data:
-            where.append(text)
-        self._held += len(text)
-        if self._held > self._max_event_size:
+    def _hold(self, data: str) -> None:
+        self._data.append(data)
+        self._data_size += len(data) + 1  # an empty line is one character too
+
+    def _check(self, line_size: int) -> None:
+        if self._data_size + line_size > self._max_event_size:
             raise StreamProtocolError(
                 f"The server sent an event of more than {self._max_event_size:,} characters. "
                 "Raise max_event_size if such events are expected."

@@ -115,8 +115,11 @@ class UIMessageStreamDecoder(EventStreamDecoder):
             self._tell(kind, "its type is unknown; it is skipped")
             return []
         mended = dict(value)
+        depth = 0 if kind.startswith("data-") else 1
         for fault in error.errors(include_url=False, include_input=False):
-            at = fault["loc"][0 if kind.startswith("data-") else 1]
+            if len(fault["loc"]) <= depth:
+                return None  # no field: a name that holds half a character
+            at = fault["loc"][depth]
             if at in _JSON_VALUES and fault["type"] == "missing":
                 mended[at] = None
             else:

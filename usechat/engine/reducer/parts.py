@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from usechat.engine.draft import DraftPart
 from usechat.engine.events import MessagesReplaced, PartUpdated
 from usechat.engine.exchange import Effect, Exchange
@@ -35,20 +37,33 @@ def whole_part(exchange: Exchange, chunk: _WholeChunk) -> Effect:
 
 
 def data_part(exchange: Exchange, chunk: DataPartChunk) -> Effect:
-    """A data part: a new one, or new data for the one with the same type and id.
+    """A data part, all its fields kept; or new data for the one with the same type and id.
 
-    All its fields are kept; an update brings only its ``data``.
+    Those come with ``update_data``: the data callback sees the part as it was.
     """
     if chunk.get("transient"):
         return Effect.TRANSIENT
-    data_id = chunk.get("id")
-    known = None if data_id is None else exchange.draft.data(chunk["type"], data_id)
-    if known is None:
+    if _known_data(exchange, chunk) is None:
         exchange.draft.add(DraftPart(dict(chunk)))
-        return Effect.DATA
-    known.edit()["data"] = chunk["data"]
-    exchange.emit(PartUpdated(exchange.draft.id, known.index))
     return Effect.DATA
+
+
+def update_data(exchange: Exchange, chunk: Any) -> None:
+    """Give the data part with a chunk's type and id its data, when the callback has seen it.
+
+    Args:
+        exchange: the exchange.
+        chunk: one that is not transient.
+    """
+    part = _known_data(exchange, chunk)
+    if part is not None:
+        part.edit()["data"] = chunk["data"]
+        exchange.emit(PartUpdated(exchange.draft.id, part.index))
+
+
+def _known_data(exchange: Exchange, chunk: DataPartChunk) -> DraftPart | None:
+    data_id = chunk.get("id")
+    return None if data_id is None else exchange.draft.data(chunk["type"], data_id)
 
 
 def start_step(exchange: Exchange, chunk: StepChunk) -> None:
