@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -320,8 +319,3 @@ def parts_of(*chunks: Chunk | list[Chunk], strict: bool = True) -> list[dict[str
     chat = replying(*chunks, strict=strict)
     assert chat.error is None
     return chat.reply_parts()
-
-
-def same_json(a: Any, b: Any) -> bool:
-    """Whether two values are the same JSON value, ``1`` and ``1.0`` too but not ``1`` and true."""
-    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)

@@ -177,11 +177,6 @@ def test_without_a_step_all_is_taken_back() -> None:
     assert draft.parts == []
 
 
-def test_a_part_before_the_last_step_is_in_an_earlier_one() -> None:
-    draft = draft_of({"type": "text", "text": "x"}, STEP, {"type": "text", "text": "y"})
-    assert [draft.in_later_step(part) for part in draft.parts] == [True, False, False]
-
-
 def test_what_is_published_is_what_was_last_written() -> None:
     draft = draft_of({"type": "text", "text": "x"})
     draft.write()

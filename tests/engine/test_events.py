@@ -92,7 +92,7 @@ def test_an_event_that_nobody_wants_is_dropped_and_parts_nothing() -> None:
     assert taken(box) == [TextDelta("m", 0, "ab", 0)]
 
 
-def test_events_that_nobody_listens_to_are_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_that_nobody_listens_to_are_not_built() -> None:
     chat = Chat(listens=())
     chat.send()
     chat.receive(text_start(), text_delta("a"), text_delta("b"), tool("input-start"))

@@ -339,6 +339,17 @@ def test_a_message_that_is_not_there_any_more_comes_back_with_the_resumed_reply(
     assert chat.texts() == ["user: Hi", "assistant: ab"]
 
 
+def test_what_a_resumed_reply_takes_back_of_a_message_that_is_gone_comes_back_without_it() -> None:
+    chat = Chat(replays=False)
+    chat.send()
+    chat.receive(STEP, text("a"), STEP, text("b", "t2"))
+    chat.fail(GONE)
+    chat.set_messages(user())
+    chat.resume()
+    chat.receive({"type": "reset-step"})
+    assert chat.texts() == ["user: Hi", "assistant: a"]
+
+
 def test_another_resume_takes_its_place_and_the_status_stays() -> None:
     chat = Chat(user(), callbacks={"on_finish": lambda _: None})
     first = chat.resume()

@@ -87,10 +87,10 @@ def test_a_start_with_an_id_shows_the_message() -> None:
 
 
 def test_the_last_finish_reason_wins_and_what_follows_counts() -> None:
-    chat = replying(finish("length"), finish("stop"), finish(), text("x"))
+    turn = (chat := Chat()).send()
+    chat.receive(finish("length"), finish("stop"), finish(), text("x"))
     chat.finish()
-    assert chat.messages[-1].text == "x"
-    assert chat.engine.history.last() is not None
+    assert (turn.finish_reason, chat.messages[-1].text) == ("stop", "x")
 
 
 def test_a_finish_reason_that_the_sdk_does_not_know_passes_unless_strict() -> None:

@@ -124,8 +124,7 @@ def test_a_reset_of_an_empty_step_writes_nothing() -> None:
     assert (len(chat.messages), chat.status) == (1, "submitted")
 
 
-def test_what_was_never_shown_is_taken_back_unseen() -> None:
-    # Two steps, nothing else: the first is part of what the reset takes back.
+def test_without_a_step_a_reset_takes_back_all() -> None:
     chat = Chat()
     chat.send()
     chat.receive(data(1))

@@ -89,7 +89,7 @@ def test_each_state_of_a_static_call(chunks: list, part: dict) -> None:
 def test_each_state_of_a_dynamic_call(chunks: list, part: dict) -> None:
     made = ("tool-input-start", "tool-input-available", "tool-input-error")
     chunks = [{**c, "dynamic": True} if c["type"] in made else c for c in chunks]
-    want = {"type": "dynamic-tool", "toolName": "weather", **part, "type": "dynamic-tool"}  # noqa: F601
+    want = {**part, "type": "dynamic-tool", "toolName": "weather"}
     assert part_of(*chunks) == want
     assert isinstance(replying(*chunks).messages[-1].parts[0], DynamicToolPart)
 

@@ -237,14 +237,6 @@ class Draft:
         self.written = min(self.written, len(kept))
         return True
 
-    def in_later_step(self, part: DraftPart) -> bool:
-        """Whether a step has begun after a part.
-
-        Args:
-            part: one of the draft's own.
-        """
-        return self._step_start > part.index
-
     def call_in_step(self, dynamic: bool, call_id: str) -> DraftPart | None:
         """The call of this kind in the current step.
 

@@ -239,9 +239,9 @@ class ChatEngine(Queueing):
     def clear(self) -> Steps[None]:
         """Begin a new chat: stop, forget all, take a new id."""
         self.check_open()
-        self._drop_queue()
         yield from self.stop()
         self._withdraw()
+        self._drop_queue()
         self.queue.paused = False
         self.history.replace_all(())
         self.clear_error()

@@ -83,8 +83,8 @@ class Queueing(Endings):
         if consumed is not None:
             self._pending_approval = None
         turn = self._begin_turn("submit-message", message_id, options)
-        if turn.exchange is not None:
-            turn.exchange.approval = consumed
+        assert turn.exchange is not None
+        turn.exchange.approval = consumed
         return turn
 
     def _enqueue(self, message: UIMessage, options: RequestOptions) -> Steps[TurnState]:

@@ -11,7 +11,8 @@ class TurnText:
     """Gives the text of a turn as it comes; the pieces together are the turn's text.
 
     Text parts that stream at the same time are given one after the other, in the order of the
-    message. Text that the server takes back (``reset-step``, a replay) has been given all the same.
+    message: the text of one waits until the one before is ended, or the exchange. Text that the
+    server takes back (``reset-step``, a replay) has been given all the same.
 
     Args:
         turn: the turn.
@@ -53,9 +54,9 @@ class TurnText:
             self._at, self._offset = at, 0
 
     def _is_complete(self, draft: Draft, part: DraftPart) -> bool:
-        """Whether no more text of a part is to be expected before that of the next."""
+        """Whether no more text of a part can come: while it is open, a step may begin after it."""
         streams = part.text is not None and part in draft.open_text.values()
-        return not streams or draft.in_later_step(part) or self._turn.exchange_over
+        return not streams or self._turn.exchange_over
 
     def _take_part(self, part: DraftPart, complete: bool, pieces: list[str]) -> None:
         kind = part.kind
