@@ -257,7 +257,7 @@ class SessionBase(ABC, Generic[TurnT]):
                 call = steps.send(answer) if failure is None else steps.throw(failure)
                 answer = failure = None
                 self._progressed()
-                if call.published and self._throttle is None:
+                if call.published and (self._throttle is None or self._engine.outbox.urgent):
                     self._deliver()
                 try:
                     answer = self._call(call)
