@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -36,9 +36,7 @@ async def follow(turn: AsyncTurn, show: Callable[[Event], None]) -> None:
         turn: the turn.
         show: gets each event; what it raises ends this, not the turn.
     """
-    events = turn.events()
-    assert isinstance(events, AsyncGenerator)
-    async with aclosing(events):
+    async with aclosing(turn.events()) as events:
         async for event in events:
             show(event)
 
