@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.server
 
-prints its port. ``POST /chat?deltas=20000&piece=300`` answers with a reply of so many deltas, cut into
-network pieces of so many bytes.
+prints its port. ``POST /chat?deltas=20000&piece=300`` answers with a reply of so many deltas, cut
+into network pieces of so many bytes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from usechat.wire.ui_message_stream import DONE, encode_chunk
 
-HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-    b"transfer-encoding: chunked\r\n\r\n"
-)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def delta(number: int) -> str:
@@ -52,11 +49,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             lines = head.decode().split("\r\n")
-            length = next(
-                (int(line.split(":")[1]) for line in lines if line.lower().startswith("content-len")),
-                0,
-            )
-            await reader.readexactly(length)
+            lengths = [line for line in lines if line.lower().startswith("content-length")]
+            await reader.readexactly(int(lengths[0].split(":")[1]) if lengths else 0)
             query = parse_qs(urlsplit(lines[0].split(" ")[1]).query)
             writer.write(reply(int(query["deltas"][0]), int(query["piece"][0])))
             await writer.drain()

@@ -139,4 +139,3 @@ def resplit(pieces: list[bytes], split: int | list[int]) -> list[bytes]:
         cuts = [0, *(len(data) + at if at < 0 else at for at in split)]
     ends = [*cuts[1:], len(data)]
     return [data[a:b] for a, b in zip(cuts, ends, strict=True) if a < b]
-

@@ -20,11 +20,11 @@ import anyio
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from network import Network  # noqa: E402
-from player import Player  # noqa: E402
+from network import Network
+from player import Player
 
-from usechat.engine.partial_json import UNDEFINED, parse_partial_json  # noqa: E402
-from usechat.model.json import dumps  # noqa: E402
+from usechat.engine.partial_json import UNDEFINED, parse_partial_json
+from usechat.model.json import dumps
 
 
 def trace_of(scenario: dict, backend: str = "asyncio") -> dict:

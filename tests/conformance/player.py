@@ -37,7 +37,6 @@ from usechat import (
     TextDelta,
     ToolInputDelta,
     TransportError,
-    UIMessage,
     UseChatError,
     last_assistant_message_is_complete_with_approval_responses,
     last_assistant_message_is_complete_with_tool_calls,
@@ -307,4 +306,3 @@ def options_of(step: dict[str, Any]) -> dict[str, Any]:
     options = step.get("options") or {}
     names = {"headers": "headers", "body": "body", "metadata": "request_metadata"}
     return {names[key]: value for key, value in options.items()}
-
