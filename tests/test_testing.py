@@ -472,7 +472,7 @@ async def test_a_session_over_the_wire() -> None:
         async with AsyncChatSession(server.url) as chat:
             assert (await chat.send_message("Hi")).text == "Hello there"
             async with chat.stream("Again") as turn:
-                assert await anext(turn) == "Hello "
+                assert await anext(aiter(turn)) == "Hello "
             assert turn.outcome == "stopped"
             await anyio.to_thread.run_sync(server.wait_disconnect)
     assert [r.json["messages"][-1]["parts"][0]["text"] for r in server.requests] == ["Hi", "Again"]

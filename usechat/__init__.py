@@ -63,7 +63,8 @@ from usechat.model.parts import (
     ToolPart,
     UnknownPart,
 )
-from usechat.session.aio import AsyncChatSession, AsyncTurn
+from usechat.session.aio import AsyncChatSession
+from usechat.session.async_turn import AsyncTurn
 from usechat.session.observers import Subscription
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport

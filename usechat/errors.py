@@ -73,6 +73,9 @@ class HTTPStatusError(TransportError):
         self.headers = headers
         self.body = body
 
+    def __reduce__(self) -> tuple[type[HTTPStatusError], tuple[object, ...]]:
+        return type(self), (str(self), self.status_code, self.headers, self.body)
+
 
 class ConnectionBrokenError(TransportError):
     """The connection was refused or broke: a disconnect, which a resume may mend."""

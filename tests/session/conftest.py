@@ -8,15 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collections() -> None:
-    """What was imported is garbage for nobody: the collections of the tests may skip it."""
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """What was there before is nobody's garbage: the collections after each test skip it."""
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
 def _collected(_quick_collections: None) -> Iterator[None]:
-    """What a test left behind warns now, and warnings are errors."""
+    """What a test has left behind warns now, and warnings are errors."""
     yield
     gc.collect()

@@ -16,8 +16,8 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from usechat import AsyncChatSession
-from usechat.testing import text_reply
+from usechat import AsyncChatSession, AsyncTurn, TextDelta
+from usechat.testing import ScriptedTransport, text_reply
 from usechat.wire.ui_message_stream import DONE, HEADERS, encode_chunk
 
 Chunk = dict[str, Any]
@@ -71,13 +71,23 @@ class Exchange:
         for chunk in chunks:
             await self.piece(encode_chunk(chunk))
 
+    async def together(self, *chunks: Chunk) -> None:
+        """Chunks in one piece."""
+        await self.piece(b"".join(map(encode_chunk, chunks)))
+
     async def end(self) -> None:
         await self.raw(b"0\r\n\r\n")
 
-    async def reply(self, chunks: list[Chunk] = GREETING) -> None:
-        """A whole reply."""
+    async def begin(self) -> None:
+        """Half of a greeting."""
         await self.head()
-        await self.send(*chunks)
+        await self.send({"type": "start", "messageId": f"m{self.number}"}, *BEGUN[1:])
+
+    async def reply(self, chunks: list[Chunk] | None = None) -> None:
+        """A whole reply; a greeting with an id of its own if None."""
+        await self.head()
+        own = {"type": "start", "messageId": f"m{self.number}"}
+        await self.send(*([own, *GREETING[1:]] if chunks is None else chunks))
         await self.piece(DONE)
         await self.end()
 
@@ -209,3 +219,64 @@ async def assert_usable(chat: AsyncChatSession) -> None:
     assert (turn.outcome, turn.text, turn.error) == ("completed", "Hello there", None)
     assert (chat.status, chat.error) == ("ready", None)
     assert len(chat.messages) == before + 2
+
+
+async def gathered(*calls: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> list[Any]:
+    """What the calls give, each made in a task of its own."""
+    results: list[Any] = [None] * len(calls)
+
+    async def call(index: int) -> None:
+        results[index] = await calls[index]()
+
+    with anyio.fail_after(patience):
+        async with anyio.create_task_group() as tasks:
+            for index in range(len(calls)):
+                tasks.start_soon(call, index)
+    return results
+
+
+async def hang(exchange: Exchange) -> None:
+    """Half a reply, then silence until the client leaves."""
+    await exchange.begin()
+    await exchange.left()
+
+
+class Gate:
+    """A reply in two halves; the test opens the second one."""
+
+    def __init__(self) -> None:
+        self.open = anyio.Event()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(*BEGUN)
+        await self.open.wait()
+        await exchange.send(*GREETING[4:])
+        await exchange.end()
+
+
+async def text_came(chat: AsyncChatSession) -> None:
+    came = anyio.Event()
+    with chat.on(TextDelta, lambda _: came.set()), anyio.fail_after(PATIENCE):
+        await came.wait()
+
+
+def scripted(*replies: Any, **options: Any) -> AsyncChatSession:
+    return AsyncChatSession(ScriptedTransport(replies), **options)
+
+
+async def waits(turn: AsyncTurn) -> None:
+    await turn
+
+
+async def iterates(turn: AsyncTurn) -> None:
+    async for _ in turn:
+        pass
+
+
+async def asks_for_events(turn: AsyncTurn) -> None:
+    async for _ in turn.events():
+        pass
+
+
+WAYS: list[Callable[[AsyncTurn], Awaitable[None]]] = [waits, iterates, asks_for_events]

@@ -18,7 +18,8 @@ from usechat.cli.prompt import Prompt
 from usechat.errors import InvalidArgumentError
 from usechat.model.json import loads
 from usechat.model.parts import DynamicToolPart, ToolPart
-from usechat.session.aio import AsyncChatSession, AsyncTurn
+from usechat.session.aio import AsyncChatSession
+from usechat.session.async_turn import AsyncTurn
 from usechat.transport.failures import place
 
 _HELP = """\

@@ -10,7 +10,8 @@ from usechat.cli.output import Output
 from usechat.cli.parts import call_of
 from usechat.cli.printer import follow
 from usechat.errors import UseChatError
-from usechat.session.aio import AsyncChatSession, AsyncTurn
+from usechat.session.aio import AsyncChatSession
+from usechat.session.async_turn import AsyncTurn
 
 COMPLETED = 0
 FAILED = 1

@@ -19,7 +19,7 @@ from usechat.engine.events import (
 )
 from usechat.model.messages import UIMessage
 from usechat.model.parts import StepStartPart
-from usechat.session.aio import AsyncTurn
+from usechat.session.async_turn import AsyncTurn
 from usechat.session.turn import TurnBase
 
 _Place: TypeAlias = tuple[str, str, int | str]

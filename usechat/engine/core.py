@@ -20,6 +20,7 @@ from usechat.engine.exchange import Callbacks, Callout, Exchange, Outcome, Steps
 from usechat.engine.history import History
 from usechat.engine.queue import SendQueue
 from usechat.engine.status import TRANSITIONS, ChatStatus, StatusEvent
+from usechat.errors import CallbackError
 from usechat.model.messages import UIMessage
 
 WhenBusy = Literal["reject", "queue", "interrupt"]
@@ -79,13 +80,22 @@ class ChatCore:
         self.replays = True
         self.records = False
         self.view_of: Callable[[TurnState], Any] = lambda turn: turn
-        self._generate_id = generate_id
+        self._make_id = generate_id
         self._chat_id = chat_id
         self._finishing = False
         self._stops = 0
         self._interrupted: set[str] = set()
         self._resumable: Draft | None = None
         self._pending_approval: str | None = None
+
+    def _generate_id(self) -> str:
+        try:
+            made = self._make_id()
+        except Exception as error:
+            raise CallbackError(f"generate_id raised {type(error).__name__}: {error}") from error
+        if not isinstance(made, str):
+            raise CallbackError(f"generate_id returned {type(made).__name__}, an id is text.")
+        return made
 
     @property
     def chat_id(self) -> str:

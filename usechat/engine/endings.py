@@ -207,6 +207,10 @@ class Endings(Exchanges):
         self._finishing = True
         try:
             yield from self._call("on_finish", finish)
+        except GeneratorExit:
+            # It was left by more than an error (an interrupt): nobody goes on from here.
+            self._close_turn(exchange.turn, "stopped")
+            raise
         finally:
             self._finishing = False
 
@@ -214,4 +218,6 @@ class Endings(Exchanges):
 def _outcome(exchange: Exchange, require_finish: bool) -> Outcome:
     if exchange.aborted:
         return "stopped"
-    return "completed" if exchange.ended or not require_finish else "incomplete"
+    # Where nothing came at all, that it need not end does not make it a reply.
+    complete = exchange.ended or (exchange.received > 0 and not require_finish)
+    return "completed" if complete else "incomplete"

@@ -112,7 +112,7 @@ class DataReceived(NamedTuple):
 
 
 class ToolCalled(NamedTuple):
-    """A tool call's input is complete, and it is not the server that runs it."""
+    """A tool call's input is complete, and it is not the model's provider that runs it."""
 
     call: ToolCall
 

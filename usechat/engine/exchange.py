@@ -99,7 +99,7 @@ class Callbacks:
         on_finish: gets a ``Finish`` after each exchange, once the status is final.
         on_error: gets the error before the status becomes ``error``.
         on_data: gets each ``DataChunk`` before what it changes is published.
-        on_tool_call: gets each ``ToolCall`` that is not the server's after it is published.
+        on_tool_call: gets each ``ToolCall`` that the provider does not run, after it is published.
         on_response: gets the ``Response`` when its headers are there.
         send_automatically_when: gets the messages; true sends them again.
     """
@@ -135,6 +135,7 @@ class TurnState:
         finish_reason: why the model stopped, as the server said.
         limit_reached: whether ``max_steps`` ended it.
         queued: whether it waits in the queue.
+        abandoned: whether nobody can await it any more, and nobody ever did.
         requests: how many it has made.
         exchange: the running one, or the last.
         first_part: where its own parts begin in its message.
@@ -147,6 +148,7 @@ class TurnState:
     finish_reason: str | None = None
     limit_reached: bool = False
     queued: bool = False
+    abandoned: bool = False
     requests: int = 0
     exchange: Exchange | None = None
     first_part: int = 0
@@ -194,6 +196,7 @@ class Exchange:
         aborted: whether the server said that it was stopped.
         over: what still comes in is dropped.
         received: how many chunks came.
+        response: the head of the response.
         publish: puts the draft in the list and announces its parts.
         skipped: chunk types that the log has been told of.
     """
@@ -211,6 +214,7 @@ class Exchange:
     aborted: bool = False
     over: bool = False
     received: int = 0
+    response: Response | None = None
     publish: Callable[[], None] = field(default=_nobody_looks, repr=False)
     skipped: set[str] = field(default_factory=set)
 

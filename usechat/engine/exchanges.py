@@ -47,12 +47,13 @@ class Exchanges(ChatCore, ABC):
         if resume:
             target, draft = None, Draft("")
         else:
+            target, draft = self._draft_for(trigger, message_id)
+        # All ids are made before anything changes: generate_id is the user's and may raise.
+        chat_id = self.chat_id
+        if not resume:
             self._resumable = None
             self._set_status("submit", None)
-            target, draft = self._draft_for(trigger, message_id)
-        request = ChatRequest(
-            trigger, self.chat_id, self.history.snapshot(), message_id, turn.options
-        )
+        request = ChatRequest(trigger, chat_id, self.history.snapshot(), message_id, turn.options)
         exchange = Exchange(turn, request, draft, self.outbox, self.strict, connecting=resume)
         exchange.publish = lambda: self._publish(exchange)
         if target is not None:
@@ -101,6 +102,7 @@ class Exchanges(ChatCore, ABC):
             exchange: the exchange.
             response: the head of the response.
         """
+        exchange.response = response
         try:
             yield from self._call("on_response", response)
         except CallbackError as error:

@@ -18,8 +18,9 @@ class Queueing(Endings):
 
     @property
     def busy(self) -> bool:
-        """Whether a turn runs. A resume whose server has not answered yet is none."""
-        return self.exchange is not None and not self.exchange.connecting
+        """Whether a turn runs. A resume without an answer yet is none, nor is one nobody awaits."""
+        running = self.exchange
+        return running is not None and not (running.connecting or running.turn.abandoned)
 
     def check_open(self) -> None:
         """Refuse to go on after ``close``.

@@ -61,6 +61,9 @@ class WireModel(BaseModel):
         for name, field in type(self).model_fields.items():
             if name not in self.model_fields_set and name != "type":
                 fields.pop((field.alias if by_alias else None) or name, None)
+        if info.exclude_unset and "type" in type(self).model_fields:
+            # Without it nobody could tell what it is.
+            fields = {"type": getattr(self, "type"), **fields}  # noqa: B009
         return fields
 
     def model_dump_json(self, **options: Any) -> str:

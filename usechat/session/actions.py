@@ -10,11 +10,10 @@ from typing_extensions import TypedDict, Unpack
 from usechat.engine.answers import ApprovalResponse, ToolOutput
 from usechat.engine.exchange import RequestOptions, Steps, TurnState
 from usechat.errors import ChatBusyError, InvalidArgumentError
-from usechat.model.json import dumps
 from usechat.model.messages import UIMessage, message_from
 from usechat.session.base import SessionBase
 from usechat.session.files import FileInput
-from usechat.session.user_input import text_of_input, user_message
+from usechat.session.user_input import plain, text_of_input, user_message
 from usechat.transport.options import Body, Headers
 
 TurnT = TypeVar("TurnT")
@@ -166,11 +165,10 @@ class Actions(SessionBase[TurnT]):
         """
         if (output is _UNSET) == (error_text is None):
             raise InvalidArgumentError("Give either the output of the tool or error_text=.")
-        dumps(output if error_text is None else error_text)  # refuses what no request can carry
         answer = (
-            ToolOutput.available(tool_call_id, output)
+            ToolOutput.available(tool_call_id, plain(output))
             if error_text is None
-            else ToolOutput.error(tool_call_id, error_text)
+            else ToolOutput.error(tool_call_id, plain(error_text))
         )
         return self._act(self._engine.add_answer(answer, _options(request)))
 
@@ -216,7 +214,7 @@ class Actions(SessionBase[TurnT]):
     def clear_error(self) -> None:
         """From ``error`` back to ``ready``."""
         self._engine.clear_error()
-        self.changed()
+        self._changed()
 
     def clear(self) -> None:
         """Begin a new chat: stop, forget all messages, take a new id."""
@@ -229,7 +227,7 @@ class Actions(SessionBase[TurnT]):
             message_id: its id.
         """
         self._engine.remove_queued_message(message_id)
-        self.changed()
+        self._changed()
 
     def send_queued_message_now(self, message_id: str) -> TurnT:
         """Stop what runs and send a message that waits; the others follow it.

@@ -55,7 +55,8 @@ class SessionBase(ABC, Generic[TurnT]):
         on_finish: gets a ``Finish`` after each exchange.
         on_error: gets the error before the status becomes ``error``.
         on_data: gets each data part as it comes.
-        on_tool_call: gets each tool call that the server does not run itself.
+        on_tool_call: gets each tool call whose input is complete, those of the server's own tools
+            too (look at ``tool_name``), but not those that the model's provider runs.
         on_response: gets the head of each response.
         on_observer_error: gets what an observer raised; without it the log does.
         http: options of the transport, if ``api`` is a URL; see ``HttpOptions``.
@@ -233,8 +234,8 @@ class SessionBase(ABC, Generic[TurnT]):
     def _progressed(self) -> None:
         """An exchange has begun or ended, or a turn has: wake who waits for that."""
 
-    def changed(self) -> None:
-        """Tell of a change that called nobody (for actions and the driver)."""
+    def _changed(self) -> None:
+        """Tell of a change that called nobody."""
         self._view = None
         self._progressed()
         self._deliver()
@@ -266,6 +267,8 @@ class SessionBase(ABC, Generic[TurnT]):
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            steps.close()  # at once, where an interrupt leaves it in the middle
 
     def _call(self, call: Callout) -> Any:
         """Call a function of the user's.

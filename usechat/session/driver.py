@@ -7,8 +7,9 @@ a time, until the own turn is over. Between two steps no scope is open and nothi
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import anyio
 
@@ -35,17 +36,18 @@ Reply: TypeAlias = AsyncIterator[list[UIMessageChunk]]
 Reading: TypeAlias = Callable[[TurnState, Exchange, Reply], Awaitable[None]]
 
 
-class Host(Protocol):
-    """What a driver needs of its session."""
+class Host(NamedTuple):
+    """What a driver needs of its session.
 
-    def drive(self, steps: Steps[Any]) -> Any:
-        """Drive an operation of the engine, calling the user's functions on its way."""
+    Attributes:
+        drive: drives an operation of the engine, calling the user's functions on its way.
+        flush: delivers to the observers what is due, after a change or after a network read.
+        changed: tells of a change that called nobody.
+    """
 
-    def changed(self) -> None:
-        """Tell of a change that called nobody."""
-
-    def flush(self, *, change: bool) -> None:
-        """Deliver to the observers what is due after a change, or after a network read."""
+    drive: Callable[[Steps[Any]], Any]
+    flush: Callable[[bool], None]
+    changed: Callable[[], None]
 
 
 class Driver:
@@ -65,8 +67,35 @@ class Driver:
         self._exchange: Exchange | None = None  # whose reply it is
         self._scope: anyio.CancelScope | None = None
         self._progress = anyio.Event()
+        self._claims: Counter[TurnState] = Counter()
         self.task: int | None = None
         """The task that is moving the chat on."""
+
+    def claim(self, turn: TurnState) -> None:
+        """Somebody waits for a turn, and will move it on.
+
+        Args:
+            turn: the turn.
+        """
+        self._claims[turn] += 1
+
+    def release(self, turn: TurnState) -> None:
+        """Somebody no longer waits for a turn; others may move it on.
+
+        Args:
+            turn: the turn.
+        """
+        self._claims[turn] -= 1
+        if not self._claims[turn]:
+            del self._claims[turn]
+            self._progress.set()
+
+    def _is_left_to_others(self, turn: TurnState, exchange: Exchange) -> bool:
+        """Whether the turn that runs has somebody who waits for it, and is not this one.
+
+        Whoever reads a reply ends it when cancelled: that must not happen to another's turn.
+        """
+        return exchange.turn is not turn and exchange.turn in self._claims
 
     def progressed(self) -> None:
         """An exchange or a turn has begun or ended: break off reading, wake those who wait."""
@@ -102,8 +131,9 @@ class Driver:
         """Move on what runs, unless somebody else does or nothing runs: then wait for that."""
         await self.settled()
         if self.task is None:
-            if self._engine.exchange is not None:
-                await self._move(turn, self._engine.exchange, read)
+            exchange = self._engine.exchange
+            if exchange is not None and not self._is_left_to_others(turn, exchange):
+                await self._move(turn, exchange, read)
                 return
             if turn.queued and self._engine.queue.paused:
                 raise QueuePausedError(
@@ -154,11 +184,13 @@ class Driver:
         """Let others move the chat on; close the reply if its exchange is over."""
         try:
             if self._exchange is not None and self._exchange.over:
-                close: Callable[[], Awaitable[None]] | None = getattr(self._reply, "aclose", None)
+                reply, self._reply, self._exchange = self._reply, None, None
+                close: Callable[[], Awaitable[None]] | None = getattr(reply, "aclose", None)
                 if close is not None:
                     with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
                         await close()
-                self._reply = self._exchange = None
+        except Exception:
+            logger.exception("The transport raised when its reply was closed")
         finally:
             self.task = None
             self._progress.set()
@@ -171,6 +203,9 @@ class Driver:
                 reply = await self._transport.reconnect_to_stream(request)
             else:
                 reply = await self._transport.send_messages(request)
+                if reply is None:
+                    raise TransportError("send_messages returned None instead of a reply")
+            self._reply = None if reply is None else aiter(reply)
         except Exception as error:
             if isinstance(error, HTTPStatusError):
                 response = Response(error.status_code, error.headers)
@@ -181,7 +216,6 @@ class Driver:
             self._engine.nothing_to_resume(exchange)
             self._host.changed()
             return
-        self._reply = aiter(reply)
         response_head: Response | None = getattr(reply, "response", None)
         self._host.drive(self._engine.opened(exchange, response_head))
 
@@ -199,7 +233,7 @@ class Driver:
         try:
             async for chunks in reply:
                 self._apply(exchange, chunks)
-                if exchange.over or turn.over:
+                if exchange.over or turn.over or self._is_left_to_others(turn, exchange):
                     return
         except Exception as error:
             self._host.drive(self._engine.fail(exchange, _ours(error)))
@@ -216,7 +250,7 @@ class Driver:
                 if steps is not None:
                     self._host.drive(steps)
                 if every_change:
-                    flush(change=True)
+                    flush(True)
         except (ServerError, StreamProtocolError) as error:
             self._host.drive(self._engine.fail(exchange, error))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -225,7 +259,8 @@ class Driver:
             failure = StreamProtocolError(f"A chunk cannot be applied ({error!r}).")
             failure.__cause__ = error
             self._host.drive(self._engine.fail(exchange, failure))
-        flush(change=False)
+        flush(False)
+        self._progress.set()  # others may iterate what this task reads
 
 
 def _ours(error: Exception) -> UseChatError:

@@ -15,7 +15,9 @@ from usechat.errors import InvalidArgumentError
 from usechat.model.messages import where_wrong
 from usechat.model.parts import FilePart
 
-FileInput: TypeAlias = "FilePart | Mapping[str, object] | str | os.PathLike[str] | bytes"
+FileInput: TypeAlias = (
+    "FilePart | Mapping[str, object] | str | os.PathLike[str] | bytes | bytearray | memoryview"
+)
 """A part, its wire form, a path or a URL, or bytes."""
 
 _ANY_TYPE = "application/octet-stream"
@@ -40,8 +42,10 @@ def file_parts(files: Iterable[FileInput] | FileInput) -> list[FilePart]:
     Raises:
         InvalidArgumentError: a file cannot be read, or is none.
     """
-    if isinstance(files, (FilePart, Mapping, str, os.PathLike, bytes)):
+    if isinstance(files, (FilePart, Mapping, str, os.PathLike, bytes, bytearray, memoryview)):
         files = [files]
+    if not isinstance(files, Iterable):
+        raise InvalidArgumentError(f"files: expected files, got {type(files).__name__}.")
     return [_file_part(file) for file in files]
 
 
@@ -68,8 +72,9 @@ def _file_part(file: object) -> FilePart:
 def _from_path(path: Path) -> FilePart:
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise InvalidArgumentError(f"The file {path} cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgumentError(f"The file {path} cannot be read: {said}.") from error
     guessed = mimetypes.guess_type(path.name)[0] or _sniffed(content)
     return FilePart(url=data_url(content, guessed), media_type=guessed, filename=path.name)
 

@@ -94,10 +94,21 @@ class TurnBase:
             return UIMessage(id="", role="assistant", parts=())
         return exchange.draft.build()
 
+    def _raise_if_nothing_came(self) -> None:
+        exchange = self._state.exchange
+        if exchange is None or exchange.received:
+            return
+        headers = {} if exchange.response is None else exchange.response.headers
+        raise IncompleteReplyError(
+            f"The answer (content-type: {headers.get('content-type', 'none')}) holds no reply. "
+            "Is this the URL of a chat endpoint, and is protocol= the one it speaks?"
+        )
+
     def _raise_for_outcome(self) -> None:
         if self.error is not None:
             raise self.error
         if self.outcome == "incomplete":
+            self._raise_if_nothing_came()
             raise IncompleteReplyError(
                 "The reply ended without its end: there was no finish and no [DONE]. "
                 "What came is in turn.message. If this server never says the end, "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from usechat.errors import InvalidArgumentError
-from usechat.model.json import dumps
+from usechat.model.json import dumps, loads
 from usechat.model.messages import UIMessage
 from usechat.session.files import FileInput, file_parts
 
@@ -49,9 +49,19 @@ def user_message(
     edit = fields.pop("messageId", None) if message_id is None else message_id
     if metadata is not None:
         fields["metadata"] = metadata
-    if metadata is not None or not (message is None or isinstance(message, str)):
-        dumps(fields)  # what cannot be sent would stay in the history, and no request could be made
-    return UserMessage(fields, edit)
+    return UserMessage(plain(fields), edit)
+
+
+def plain(value: Any) -> Any:
+    """A value as the JSON value that is sent: what its owner does to it later changes nothing.
+
+    Args:
+        value: anything that can be written as JSON.
+
+    Raises:
+        InvalidArgumentError: it cannot; it would stay in the history, and no request could be made.
+    """
+    return loads(dumps(value).decode())
 
 
 def _fields(
@@ -76,6 +86,8 @@ def _fields(
             name: fields[name] for name in ("metadata", "messageId") if name in fields
         }
         return {**kept, "parts": [*given, *_text(fields.get("text"))]}
+    if "parts" not in fields and not given:
+        raise InvalidArgumentError("A message has text, files or parts; this has none of them.")
     if given:
         fields["parts"] = [*given, *fields.get("parts", ())]
     return fields

@@ -156,6 +156,7 @@ class FakeServer:
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/chat"
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
+        self._stopping = False
         self._thread = threading.Thread(
             target=self._run, args=(listener,), name="FakeServer", daemon=True
         )
@@ -217,6 +218,7 @@ class FakeServer:
         await self._stop.wait()
         server.close()
         own = asyncio.current_task()
+        self._stopping = True
         while others := asyncio.all_tasks() - {own}:
             for task in others:
                 task.cancel()
@@ -228,6 +230,10 @@ class FakeServer:
         try:
             while await self._exchange(reader, writer):
                 pass
+        except asyncio.CancelledError:
+            # asyncio would log that its own connection was cancelled, by us and on purpose.
+            if not self._stopping:
+                raise
         finally:
             writer.transport.abort()
             with suppress(OSError):

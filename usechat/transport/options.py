@@ -33,7 +33,8 @@ class SendRequest:
         message_id: the message that is edited, regenerated or continued.
     """
 
-    api: str
+    # What may hold secrets, no repr shows.
+    api: str = field(repr=False)
     chat_id: str
     messages: tuple[UIMessage, ...]
     headers: dict[str, str] = field(repr=False)

@@ -12,7 +12,7 @@ import httpx
 from usechat.engine.exchange import Response
 from usechat.errors import HTTPStatusError
 from usechat.model.chunks import UIMessageChunk
-from usechat.transport.failures import FAILURES, translated
+from usechat.transport.failures import FAILURES, place, translated
 from usechat.wire.decoder import Decoder
 
 _ERROR_BODY = 64 * 1024
@@ -133,7 +133,8 @@ def _said(what: str, status: int, headers: object, text: str) -> str:
     said = f"{what} answered {status} {reason}".rstrip()
     location = headers.get("location") if isinstance(headers, dict) else None
     if 300 <= status < 400 and location:
-        return f"{said} to {location}. Redirects are not followed: use that URL if it is yours."
+        where = place(location)
+        return f"{said} to {where}. Redirects are not followed: use that URL if it is yours."
     if status < 300:
         return f"{said} without a body: that is no reply of a chat endpoint."
     start = " ".join(text[:_SHOWN].split())

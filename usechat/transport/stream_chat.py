@@ -119,11 +119,11 @@ class _Data:
         while True:
             try:
                 event = await anext(self._events)
-            except FAILURES as error:
-                raise translated(error, self._what) from error
-            except httpx_sse.SSEError as error:
+            except httpx_sse.SSEError as error:  # one of FAILURES too
                 raise StreamProtocolError(
                     f"{self._what} answered with something else than server-sent events ({error})."
                 ) from error
+            except FAILURES as error:
+                raise translated(error, self._what) from error
             if event.data:
                 return event.data

@@ -1,0 +1,166 @@
+"""A turn of an ``AsyncChatSession``, its text and its events."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from usechat.engine.events import EVENT_TYPES, Event
+from usechat.engine.exchange import TurnState
+from usechat.engine.turn_text import TurnText
+from usechat.model.messages import UIMessage
+from usechat.session.turn import TurnBase
+
+if TYPE_CHECKING:
+    from usechat.session.aio import AsyncChatSession
+
+
+class AsyncTurn(TurnBase):
+    """A turn of an ``AsyncChatSession``: awaitable, and an async iterable of its text.
+
+    Whoever awaits or iterates it moves the chat on, in its own task and with its cancellation.
+    """
+
+    def __init__(self, state: TurnState, session: AsyncChatSession) -> None:
+        super().__init__(state)
+        self._session = session
+        self._awaited = state.over
+
+    def __await__(self) -> Generator[Any, None, AsyncTurn]:
+        return self.wait().__await__()
+
+    async def wait(self) -> AsyncTurn:
+        """Wait until the turn is over; return it. Faults of the peer are in ``outcome``.
+
+        Raises:
+            QueuePausedError: it waits in a queue that is paused.
+            ChatBusyError: called by what the turn itself waits for.
+        """
+        self._awaited = True
+        with self._session._claimed(self._state):
+            await self._session._drive_until_over(self._state)
+        return self
+
+    async def result(self) -> UIMessage:
+        """Wait until the turn is over; return its message.
+
+        Raises:
+            UseChatError: what went wrong; ``IncompleteReplyError`` if the end was missing.
+        """
+        await self.wait()
+        return self._result()
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        self._awaited = True
+        return TurnPieces(self, self._session)
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Wait for the turn event by event, from now on. Faults of the peer are in ``outcome``."""
+        return TurnEvents(self, self._session)
+
+    def __del__(self) -> None:
+        if not self._awaited and not self._state.over and not self._state.queued:
+            self._state.abandoned = True
+            warnings.warn(
+                "A turn was never awaited: its request was not made. "
+                "Use `await chat.send_message(...)`.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+class TurnPieces(AsyncIterator[str]):
+    """The text of a turn as it comes, from its begin.
+
+    Args:
+        turn: the turn; whoever asks for a piece moves it on.
+        session: the chat.
+    """
+
+    def __init__(self, turn: AsyncTurn, session: AsyncChatSession) -> None:
+        self._turn = turn
+        self._session = session
+        self._text = TurnText(turn._state)
+        self._claim = ExitStack()
+        self._claim.enter_context(session._claimed(turn._state))
+
+    async def __anext__(self) -> str:
+        while True:
+            text = self._text.take()
+            if text:
+                return text
+            if self._turn.over:
+                break
+            await self._session._drive_step(self._turn._state)
+        self._claim.close()
+        await self._session._drive_adopted()
+        self._turn._raise_for_outcome()
+        raise StopAsyncIteration
+
+    def __del__(self) -> None:
+        # Left in the middle: others may move the chat on.
+        self._claim.close()
+
+
+class TurnEvents(AsyncGenerator[Event, None]):
+    """The events of a chat until a turn is over.
+
+    No native generator: one that is left in the middle would warn on trio.
+
+    Args:
+        turn: the turn; whoever asks for an event moves it on.
+        session: the chat.
+    """
+
+    def __init__(self, turn: AsyncTurn, session: AsyncChatSession) -> None:
+        self._turn = turn
+        self._session = session
+        self._waiting: deque[Event] = deque()
+        kinds = () if turn.over else EVENT_TYPES
+        self._subscriptions = [session.on(kind, self._waiting.append) for kind in kinds]
+        self._claim = ExitStack()
+        self._claim.enter_context(session._claimed(turn._state))
+
+    async def asend(self, value: None) -> Event:
+        """The next event.
+
+        Args:
+            value: nothing is done with it.
+
+        Raises:
+            StopAsyncIteration: the turn is over.
+        """
+        self._turn._awaited = True
+        while self._subscriptions and not self._waiting:
+            if not self._turn.over:
+                await self._session._drive_step(self._turn._state)
+                self._session._deliver()
+            else:
+                self._end()
+                await self._session._drive_adopted()
+        if not self._waiting:
+            raise StopAsyncIteration
+        return self._waiting.popleft()
+
+    async def athrow(self, error: Any, *more: Any) -> Event:
+        """End it, and raise an error.
+
+        Args:
+            error: the error.
+            more: its value and traceback, in the older form.
+        """
+        self._end()
+        self._waiting.clear()
+        raise error
+
+    def _end(self) -> None:
+        self._claim.close()
+        for end in self._subscriptions:
+            end()
+        self._subscriptions.clear()
+
+    def __del__(self) -> None:
+        self._end()
