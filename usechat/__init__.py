@@ -24,7 +24,14 @@ from usechat.engine.events import (
     ToolInputDelta,
     TurnFinished,
 )
-from usechat.engine.exchange import ChatRequest, Finish, Outcome, RequestOptions, Response
+from usechat.engine.exchange import (
+    ChatRequest,
+    Finish,
+    Outcome,
+    RequestOptions,
+    Response,
+    Trigger,
+)
 from usechat.engine.status import ChatStatus
 from usechat.errors import (
     CallbackError,
@@ -45,7 +52,7 @@ from usechat.errors import (
 )
 from usechat.model.chunks import DataChunk, ToolCall, UIMessageChunk
 from usechat.model.ids import generate_id
-from usechat.model.messages import UIMessage
+from usechat.model.messages import Role, UIMessage
 from usechat.model.parts import (
     CustomPart,
     DataPart,
@@ -61,14 +68,17 @@ from usechat.model.parts import (
     TextPart,
     ToolApproval,
     ToolPart,
+    ToolState,
     UnknownPart,
 )
+from usechat.session.actions import MessageInput, RequestArguments, SendArguments
 from usechat.session.aio import AsyncChatSession
 from usechat.session.async_turn import AsyncTurn
+from usechat.session.files import FileInput
 from usechat.session.observers import Subscription
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
-from usechat.transport.options import HttpOptions, PreparedRequest, SendRequest
+from usechat.transport.options import HttpOptions, PreparedRequest, PrepareHook, SendRequest
 from usechat.transport.stream_chat import stream_chat
 
 __version__ = "0.1.0"
@@ -92,6 +102,7 @@ __all__ = [
     "DynamicToolPart",
     "ErrorChanged",
     "Event",
+    "FileInput",
     "FilePart",
     "Finish",
     "HTTPStatusError",
@@ -101,6 +112,7 @@ __all__ = [
     "InputChanged",
     "InvalidArgumentError",
     "MessageAdded",
+    "MessageInput",
     "MessagesReplaced",
     "MetadataChanged",
     "Outcome",
@@ -109,14 +121,18 @@ __all__ = [
     "PartDone",
     "PartUpdated",
     "PendingToolError",
+    "PrepareHook",
     "PreparedRequest",
     "QueueChanged",
     "QueuePausedError",
     "ReasoningDelta",
     "ReasoningFilePart",
     "ReasoningPart",
+    "RequestArguments",
     "RequestOptions",
     "Response",
+    "Role",
+    "SendArguments",
     "SendRequest",
     "ServerError",
     "SourceDocumentPart",
@@ -133,7 +149,9 @@ __all__ = [
     "ToolCalled",
     "ToolInputDelta",
     "ToolPart",
+    "ToolState",
     "TransportError",
+    "Trigger",
     "TurnFinished",
     "UIMessage",
     "UIMessageChunk",

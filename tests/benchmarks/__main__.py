@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from typing import Any
 
-from tests.benchmarks.contenders import by_hand, read_bytes, session, throttled
+from tests.benchmarks.contenders import by_hand, iterated, read_bytes, session, throttled
 from tests.benchmarks.server import text
 
 Contender = Callable[[str], Awaitable[str]]
@@ -73,6 +73,7 @@ def main() -> None:
                         ("the loop by hand", by_hand, 20_000, piece),
                         ("AsyncChatSession, throttle=0", session, 20_000, piece),
                         ("AsyncChatSession, throttle=0.03", throttled, 20_000, piece),
+                        ("AsyncChatSession, iterated", iterated, 20_000, piece),
                         ("httpx reading the bytes", read_bytes, 20_000, piece),
                     ],
                 ),

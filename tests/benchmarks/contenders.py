@@ -46,6 +46,12 @@ async def throttled(url: str) -> str:
     return turn.text
 
 
+async def iterated(url: str) -> str:
+    """usechat with its text taken piece by piece."""
+    async with AsyncChatSession(url) as chat:
+        return "".join([piece async for piece in chat.send_message("Hi")])
+
+
 async def read_bytes(url: str) -> str:
     """The limit: httpx reads the bytes and nothing is done with them."""
     async with httpx.AsyncClient(verify=False) as client, client.stream("POST", url) as response:

@@ -23,6 +23,7 @@ from servers import (
 )
 
 from usechat import (
+    AsyncChatSession,
     AsyncTurn,
     ConnectionBrokenError,
     QueuePausedError,
@@ -290,9 +291,14 @@ async def test_who_left_an_iteration_lets_others_move_on() -> None:
         assert first.outcome == "completed"
 
 
+def drop(chat: AsyncChatSession) -> None:
+    """Send without awaiting, and let the collector see it."""
+    chat.send_message("1")
+    gc.collect()
+
+
 async def test_a_turn_that_was_dropped_unawaited_does_not_block_the_next() -> None:
     async with scripted(text_reply("one"), text_reply("two")) as chat:
         with pytest.warns(RuntimeWarning, match="never awaited"):
-            chat.send_message("1")
-            gc.collect()
+            drop(chat)
         assert (await chat.send_message("2")).outcome == "completed"

@@ -10,9 +10,11 @@ from typing_extensions import TypedDict, Unpack
 from usechat.engine.answers import ApprovalResponse, ToolOutput
 from usechat.engine.exchange import RequestOptions, Steps, TurnState
 from usechat.errors import ChatBusyError, InvalidArgumentError
-from usechat.model.messages import UIMessage, message_from
+from usechat.model.messages import UIMessage
 from usechat.session.base import SessionBase
+from usechat.session.checks import checked_messages
 from usechat.session.files import FileInput
+from usechat.session.observers import must_be_plain
 from usechat.session.user_input import plain, text_of_input, user_message
 from usechat.transport.options import Body, Headers
 
@@ -187,6 +189,8 @@ class Actions(SessionBase[TurnT]):
             reason: why, for the model.
             request: see ``RequestArguments``.
         """
+        if not isinstance(approved, bool):
+            raise InvalidArgumentError(f"approved={approved!r}: expected True or False.")
         answer = ApprovalResponse(approval_id, approved, reason)
         return self._act(self._engine.add_answer(answer, _options(request)))
 
@@ -207,9 +211,10 @@ class Actions(SessionBase[TurnT]):
         Raises:
             InvalidArgumentError: one of them is no message.
         """
+        if callable(messages):
+            must_be_plain(messages, "set_messages")
         made = messages(self.messages) if callable(messages) else messages
-        new = [message_from(message) for message in made]
-        self._run(self._engine.set_messages(new))
+        self._run(self._engine.set_messages(checked_messages(made)))
 
     def clear_error(self) -> None:
         """From ``error`` back to ``ready``."""

@@ -24,7 +24,34 @@ from usechat.session.flush import FlushTimer
 class AsyncChatSession(Actions[AsyncTurn]):
     """A chat for asyncio and trio. Its actions are plain functions; its turns are awaited.
 
-    For use in one event loop, as an async context manager or with ``aclose``.
+    For use in one event loop, as an async context manager or with ``aclose``. What an action
+    returns must be awaited: its request is made by whoever awaits it.
+
+    Args:
+        api: the endpoint's URL, or a transport.
+        id: the chat's id; made when it is first needed, if None.
+        messages: the history to begin with.
+        input: the text box to begin with.
+        generate_id: makes ids of messages and chats.
+        send_automatically_when: gets the messages after a reply or an answer to a tool call;
+            true sends them again.
+        max_steps: how many requests one turn may make; None: any number.
+        when_busy: what a message does that is sent while a turn runs: ``reject`` raises
+            ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
+        queue_limit: how many messages may wait.
+        throttle: seconds between two deliveries to observers; 0: one for each network read;
+            None: one for each change.
+        on_finish: gets a ``Finish`` after each exchange.
+        on_error: gets the error before the status becomes ``error``.
+        on_data: gets each data part as it comes.
+        on_tool_call: gets each tool call whose input is complete, those of the server's own tools
+            too (look at ``tool_name``), but not those that the model's provider runs.
+        on_response: gets the head of each response.
+        on_observer_error: gets what an observer raised; without it the log does.
+        http: options of the transport, if ``api`` is a URL; see ``HttpOptions``.
+
+    Raises:
+        InvalidArgumentError: an argument cannot be used.
     """
 
     def _prepare(self) -> None:

@@ -24,7 +24,8 @@ from usechat.engine.status import ChatStatus
 from usechat.errors import CallbackError, InvalidArgumentError
 from usechat.model.chunks import DataChunk, ToolCall
 from usechat.model.ids import generate_id as default_generate_id
-from usechat.model.messages import UIMessage, message_from
+from usechat.model.messages import UIMessage
+from usechat.session.checks import check, checked_messages
 from usechat.session.observers import Observers, Subscription, must_be_plain
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
@@ -36,34 +37,7 @@ E = TypeVar("E", bound=Event)
 
 
 class SessionBase(ABC, Generic[TurnT]):
-    """State and actions of a chat.
-
-    Args:
-        api: the endpoint's URL, or a transport.
-        id: the chat's id; made when it is first needed, if None.
-        messages: the history to begin with.
-        input: the text box to begin with.
-        generate_id: makes ids of messages and chats.
-        send_automatically_when: gets the messages after a reply or an answer to a tool call;
-            true sends them again.
-        max_steps: how many requests one turn may make; None: any number.
-        when_busy: what a message does that is sent while a turn runs: ``reject`` raises
-            ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
-        queue_limit: how many messages may wait.
-        throttle: seconds between two deliveries to observers; 0: one for each network read;
-            None: one for each change.
-        on_finish: gets a ``Finish`` after each exchange.
-        on_error: gets the error before the status becomes ``error``.
-        on_data: gets each data part as it comes.
-        on_tool_call: gets each tool call whose input is complete, those of the server's own tools
-            too (look at ``tool_name``), but not those that the model's provider runs.
-        on_response: gets the head of each response.
-        on_observer_error: gets what an observer raised; without it the log does.
-        http: options of the transport, if ``api`` is a URL; see ``HttpOptions``.
-
-    Raises:
-        InvalidArgumentError: an argument cannot be used.
-    """
+    """State, observers and machinery of a chat; the arguments are told by each session."""
 
     def __init__(
         self,
@@ -86,10 +60,15 @@ class SessionBase(ABC, Generic[TurnT]):
         on_observer_error: Callable[[Exception], object] | None = None,
         **http: Unpack[HttpOptions],
     ) -> None:
-        if when_busy not in ("reject", "queue", "interrupt"):
-            raise InvalidArgumentError(
-                f"when_busy={when_busy!r}: expected 'reject', 'queue' or 'interrupt'."
-            )
+        check(
+            id=id,
+            input=input,
+            when_busy=when_busy,
+            queue_limit=queue_limit,
+            max_steps=max_steps,
+            throttle=throttle,
+        )
+        must_be_plain(generate_id, "generate_id")
         functions = {
             "on_finish": on_finish,
             "on_error": on_error,
@@ -104,7 +83,7 @@ class SessionBase(ABC, Generic[TurnT]):
         self._transport, self._owns_transport = _transport(api, http)
         self._engine = ChatEngine(
             chat_id=id,
-            messages=[message_from(message) for message in messages],
+            messages=checked_messages(messages),
             generate_id=generate_id,
             callbacks=Callbacks(**functions),  # type: ignore[arg-type]
             when_busy=when_busy,
@@ -294,13 +273,20 @@ class SessionBase(ABC, Generic[TurnT]):
             self._view = None
 
 
+def _named(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return type(value).__name__
+
+
 def _transport(api: str | ChatTransport, http: HttpOptions) -> tuple[ChatTransport, bool]:
     """The transport, and whether it is the session's own to close."""
     if isinstance(api, str):
         return HttpTransport(api, **http), True
-    if not isinstance(api, ChatTransport):
+    if isinstance(api, type) or not isinstance(api, ChatTransport):
         raise InvalidArgumentError(
-            f"Expected the URL of an endpoint or a transport, got {type(api).__name__}."
+            "Expected the URL of an endpoint or a transport (an object with send_messages, "
+            f"reconnect_to_stream and aclose), got {_named(api)}."
         )
     if http:
         raise InvalidArgumentError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from usechat.engine.exchange import ChatRequest
 from usechat.errors import CallbackError, InvalidArgumentError
 from usechat.model.json import dumps
 from usechat.transport.failures import FAILURES, place, translated
-from usechat.transport.options import HttpOptions, PrepareHook, SendRequest
+from usechat.transport.options import HttpOptions, PreparedRequest, PrepareHook, SendRequest
 from usechat.transport.reply import HttpReply, refuse
 from usechat.transport.tls import tls_context
 from usechat.wire.decoder import Decoder
@@ -67,6 +68,7 @@ class HttpTransport:
         self._prepare_send = options.get("prepare_send_request")
         self._prepare_reconnect = options.get("prepare_reconnect_request")
         self._max_event_size = options.get("max_event_size", DEFAULT_MAX_EVENT_SIZE)
+        _check(options)
         timeout = options.get("timeout", DEFAULT_TIMEOUT)
         self._timeout = timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout)
         self._client = options.get("client")
@@ -207,6 +209,31 @@ class HttpTransport:
         return UIMessageStreamDecoder(self.strict, self._max_event_size)
 
 
+def _check(options: HttpOptions) -> None:
+    """Refuse options that would only fail at the first request."""
+    timeout = options.get("timeout")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, httpx.Timeout, NoneType)):
+        raise InvalidArgumentError(f"timeout={timeout!r}: expected seconds or an httpx.Timeout.")
+    if isinstance(timeout, (int, float)) and not timeout > 0:
+        raise InvalidArgumentError(f"timeout={timeout!r}: expected more than 0 seconds, or None.")
+    size = options.get("max_event_size", 1)
+    if not isinstance(size, int) or size < 1:
+        raise InvalidArgumentError(f"max_event_size={size!r}: expected a number of characters.")
+    client = options.get("client")
+    if client is not None and not inspect.iscoroutinefunction(getattr(client, "send", None)):
+        raise InvalidArgumentError(
+            f"client: expected an httpx.AsyncClient, got {type(client).__name__}."
+        )
+    for name in ("prepare_send_request", "prepare_reconnect_request"):
+        hook = options.get(name)
+        if hook is not None and not callable(hook):
+            raise InvalidArgumentError(f"{name}: expected a function, got {type(hook).__name__}.")
+    for name in ("headers", "body"):
+        value = options.get(name)
+        if not callable(value):
+            _mapping(name, value)
+
+
 async def _resolved(name: str, value: Any, *arguments: Any) -> Any:
     """A value, or what the user's function (also an async one) gives."""
     if not callable(value):
@@ -219,7 +246,13 @@ async def _resolved(name: str, value: Any, *arguments: Any) -> Any:
 
 
 async def _prepare(name: str, hook: PrepareHook | None, asked: SendRequest) -> Mapping[str, Any]:
-    return _mapping(name, None if hook is None else await _resolved(name, hook, asked))
+    made = _mapping(name, None if hook is None else await _resolved(name, hook, asked))
+    unknown = made.keys() - PreparedRequest.__annotations__.keys()
+    if unknown:
+        raise InvalidArgumentError(
+            f"{name} returned {', '.join(sorted(unknown))}: it may say api, headers and body."
+        )
+    return made
 
 
 def _mapping(name: str, value: Any) -> Mapping[str, Any]:
