@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from usechat.engine.events import ErrorChanged, StatusChanged, TurnFinished
-from usechat.errors import ConnectionBrokenError
+from usechat.errors import CallbackError, ConnectionBrokenError
 
 from .harness import Chat, text, user
 
@@ -59,3 +61,27 @@ def test_a_turn_is_seen_as_itself_where_nobody_says_otherwise() -> None:
     turn = chat.send()
     chat.reply()
     assert chat.events(TurnFinished) == [TurnFinished(turn)]
+
+
+def no_id() -> str:
+    raise ZeroDivisionError("none left")
+
+
+@pytest.mark.parametrize(
+    ("generate_id", "says"), [(no_id, "ZeroDivisionError: none left"), (lambda: 5, "returned int")]
+)
+def test_an_id_that_cannot_be_made_leaves_the_chat_as_it_was(
+    generate_id: object, says: str
+) -> None:
+    chat = Chat(generate_id=generate_id)  # type: ignore[arg-type]
+    with pytest.raises(CallbackError, match=says):
+        chat.send()
+    assert (chat.engine.status, chat.engine.exchange, chat.messages) == ("ready", None, ())
+
+
+def test_an_id_of_a_reply_that_cannot_be_made_does_not_leave_the_chat_waiting() -> None:
+    ids = iter(["u", ""])
+    chat = Chat(generate_id=lambda: next(ids) or no_id())
+    with pytest.raises(CallbackError, match="none left"):
+        chat.send()
+    assert (chat.engine.status, chat.engine.exchange) == ("ready", None)

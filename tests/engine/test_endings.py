@@ -163,3 +163,14 @@ def test_finish_has_a_message_even_where_nothing_came() -> None:
     (told,) = chat.called("on_finish")
     assert (told.message.id, told.message.parts) == ("id-1", ())
     assert [m.id for m in told.messages] == ["id-0"]
+
+
+def test_an_interrupt_in_on_finish_ends_the_turn() -> None:
+    chat = Chat(callbacks={"on_finish": ignore})
+    turn = chat.send()
+    chat.receive([*text("x"), finish()])
+    steps = chat.engine.finish(chat.exchange)
+    assert next(steps).name == "on_finish"
+    steps.close()  # as a session does when the callback is left by a KeyboardInterrupt
+    assert (turn.outcome, chat.engine.status, chat.engine.exchange) == ("stopped", "ready", None)
+    assert chat.send().outcome is None

@@ -439,3 +439,10 @@ def test_ids() -> None:
     ids = {generate_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(i) == 16 and i.isascii() and i.isalnum() for i in ids)
+
+
+def test_a_dump_without_what_is_unset_still_says_the_types() -> None:
+    whole = UIMessage(id="m", role="user", parts=(TextPart(text="x"), StepStartPart()))
+    dumped = whole.model_dump(exclude_unset=True)
+    assert dumped["parts"] == [{"type": "text", "text": "x"}, {"type": "step-start"}]
+    assert UIMessage(**dumped) == whole
