@@ -22,7 +22,7 @@ def test_all_is_sorted_and_complete() -> None:
 def test_every_public_thing_says_what_it_is() -> None:
     for name in usechat.__all__:
         value = getattr(usechat, name)
-        if callable(value) and isinstance(value, type):
+        if isinstance(value, type) and not hasattr(value, "__origin__"):
             assert value.__doc__, name
 
 

@@ -156,7 +156,8 @@ class FakeServer:
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/chat"
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._stopping = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(
             target=self._run, args=(listener,), name="FakeServer", daemon=True
         )
@@ -214,15 +215,29 @@ class FakeServer:
             self._loop.close()
 
     async def _serve(self, listener: socket.socket) -> None:
-        server = await asyncio.start_server(self._connection, sock=listener, limit=_MAX_HEAD)
+        server = await asyncio.start_server(self._accept, sock=listener, limit=_MAX_HEAD)
         await self._stop.wait()
-        server.close()
         own = asyncio.current_task()
-        self._stopping = True
+        # No more is accepted, but the server is closed when what has been accepted is done with:
+        # before that asyncio loses a connection, and a cancelled one too.
+        with suppress(NotImplementedError):
+            self._loop.remove_reader(listener.fileno())
         while others := asyncio.all_tasks() - {own}:
-            for task in others:
+            for task in self._tasks:
                 task.cancel()
             await asyncio.wait(others)
+        server.close()
+        left = list(self._writers)  # their tasks were cancelled before they began
+        for writer in left:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in left), return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: asyncio would log that it was cancelled, by us and on purpose.
+        self._writers.add(writer)
+        task = self._loop.create_task(self._connection(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Each drain then waits until all is with the kernel, which an abort leaves alone.
@@ -230,11 +245,8 @@ class FakeServer:
         try:
             while await self._exchange(reader, writer):
                 pass
-        except asyncio.CancelledError:
-            # asyncio would log that its own connection was cancelled, by us and on purpose.
-            if not self._stopping:
-                raise
         finally:
+            self._writers.discard(writer)
             writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
