@@ -14,12 +14,12 @@ Handler: TypeAlias = Callable[[Exchange, Any], Effect | None]
 
 HANDLERS: dict[str, Handler] = {
     "start": message.start,
-    "text-start": text.text_start,
-    "text-delta": text.text_delta,
-    "text-end": text.text_end,
-    "reasoning-start": text.reasoning_start,
-    "reasoning-delta": text.reasoning_delta,
-    "reasoning-end": text.reasoning_end,
+    "text-start": text.TEXT.start,
+    "text-delta": text.TEXT.delta,
+    "text-end": text.TEXT.end,
+    "reasoning-start": text.REASONING.start,
+    "reasoning-delta": text.REASONING.delta,
+    "reasoning-end": text.REASONING.end,
     "tool-input-start": tools.input_start,
     "tool-input-delta": tools.input_delta,
     "tool-input-available": tools.input_available,
