@@ -174,3 +174,13 @@ def test_an_interrupt_in_on_finish_ends_the_turn() -> None:
     steps.close()  # as a session does when the callback is left by a KeyboardInterrupt
     assert (turn.outcome, chat.engine.status, chat.engine.exchange) == ("stopped", "ready", None)
     assert chat.send().outcome is None
+
+
+def test_an_interrupt_in_the_predicate_ends_the_turn() -> None:
+    chat = Chat(callbacks={"send_automatically_when": ignore})
+    turn = chat.send()
+    chat.receive([*text("x"), finish()])
+    steps = chat.engine.finish(chat.exchange)
+    assert next(steps).name == "send_automatically_when"
+    steps.close()
+    assert (turn.outcome, chat.engine.status) == ("stopped", "ready")

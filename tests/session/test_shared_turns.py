@@ -260,26 +260,54 @@ async def test_interrupt_ends_what_runs() -> None:
 
 
 async def test_a_cancelled_waiter_does_not_stop_anothers_turn() -> None:
-    """One who waits in the queue leaves the reading to whoever iterates, also between pieces."""
+    """One who waits in the queue leaves the reading to whoever waits for the turn that runs."""
     gate = Gate()
     async with chatting(gate, when_busy="queue") as (chat, _):
-        first = chat.send_message("first")
-        pieces = aiter(first)
-        assert await anext(pieces) == "Hello "
+        first, second = chat.send_message("first"), chat.send_message("second")
 
         async def wait_in_vain() -> None:
+            await text_came(chat)
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(chat.send_message("second").wait)
+                    tasks.start_soon(second.wait)
                     await anyio.wait_all_tasks_blocked()
                     scope.cancel()
+            assert (first.outcome, chat.status) == (None, "streaming")
+            gate.open.set()
 
-        await wait_in_vain()
-        assert (first.outcome, chat.status) == (None, "streaming")
-        gate.open.set()
-        assert await anext(pieces) == "there"
-        chat.stop()
-        assert first.outcome in ("completed", "stopped")
+        await gathered(first.wait, wait_in_vain)
+        assert first.outcome == "completed"
+
+
+async def test_a_follow_up_from_inside_an_iteration() -> None:
+    """An iterator that waits for its consumer keeps nobody from moving the chat on."""
+    async with scripted(text_reply("one two"), text_reply("three"), when_busy="queue") as chat:
+        answers = []
+        async for _ in chat.send_message("1"):
+            if not answers:
+                answers.append((await chat.send_message("2")).text)
+        assert answers == ["three"]
+
+
+async def test_an_iterator_that_is_kept_blocks_nobody() -> None:
+    async with scripted(text_reply("one two"), text_reply("three"), when_busy="queue") as chat:
+        first = chat.send_message("1")
+        pieces, events = aiter(first), first.events()
+        await anext(pieces)
+        await anext(events)
+        assert (await chat.send_message("2")).text == "three"
+        assert first.outcome == "completed"
+
+
+async def test_a_queued_turn_that_was_dropped_does_not_block_the_chat() -> None:
+    async with scripted(
+        text_reply("1"), text_reply("2"), text_reply("3"), when_busy="queue"
+    ) as chat:
+        first = chat.send_message("a")
+        chat.send_message("b")
+        gc.collect()
+        await first
+        assert (await chat.send_message("c")).outcome == "completed"
 
 
 async def test_who_left_an_iteration_lets_others_move_on() -> None:

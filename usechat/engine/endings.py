@@ -27,6 +27,14 @@ class Endings(Exchanges):
         """
         if exchange.over:
             return
+        try:
+            yield from self._finish(exchange)
+        except GeneratorExit:
+            # A callback was left by more than an error (an interrupt): nobody goes on from here.
+            self._close_turn(exchange.turn, "stopped")
+            raise
+
+    def _finish(self, exchange: Exchange) -> Steps[None]:
         turn, reason = exchange.turn, exchange.draft.finish_reason
         self._resumable = None
         self._end(exchange)

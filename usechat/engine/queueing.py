@@ -40,9 +40,12 @@ class Queueing(Endings):
 
     def _end_running(self) -> Steps[None]:
         """Make room for what an action brings."""
-        if self.exchange is not None:
+        running, paused = self.exchange, self.queue.paused
+        if running is not None:
             self._stops += 1
-            yield from self.end_stopped(self.exchange)
+            yield from self.end_stopped(running)
+            # Nobody has stopped a turn that nobody awaits.
+            self.queue.paused = paused if running.turn.abandoned else self.queue.paused
         self._withdraw()
 
     def _withdraw(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
 from typing import Any, TypeVar
 
 from typing_extensions import TypedDict, Unpack
@@ -191,6 +192,8 @@ class Actions(SessionBase[TurnT]):
         """
         if not isinstance(approved, bool):
             raise InvalidArgumentError(f"approved={approved!r}: expected True or False.")
+        if not isinstance(reason, (str, NoneType)):
+            raise InvalidArgumentError(f"reason={reason!r}: expected text or None.")
         answer = ApprovalResponse(approval_id, approved, reason)
         return self._act(self._engine.add_answer(answer, _options(request)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from usechat.engine.events import EVENT_TYPES, Event
@@ -22,6 +21,8 @@ class AsyncTurn(TurnBase):
     """A turn of an ``AsyncChatSession``: awaitable, and an async iterable of its text.
 
     Whoever awaits or iterates it moves the chat on, in its own task and with its cancellation.
+    Between two pieces or events nobody does, unless another task waits for a turn of this chat:
+    then that one reads on, and observers are told what it brings.
     """
 
     def __init__(self, state: TurnState, session: AsyncChatSession) -> None:
@@ -58,12 +59,17 @@ class AsyncTurn(TurnBase):
         return TurnPieces(self, self._session)
 
     def events(self) -> AsyncGenerator[Event, None]:
-        """Wait for the turn event by event, from now on. Faults of the peer are in ``outcome``."""
+        """Wait for the turn event by event, from now on. Faults of the peer are in ``outcome``.
+
+        While events are taken so, all observers are told at each network read.
+        """
         return TurnEvents(self, self._session)
 
     def __del__(self) -> None:
-        if not self._awaited and not self._state.over and not self._state.queued:
-            self._state.abandoned = True
+        if self._awaited or self._state.over:
+            return
+        self._state.abandoned = True
+        if not self._state.queued:
             warnings.warn(
                 "A turn was never awaited: its request was not made. "
                 "Use `await chat.send_message(...)`.",
@@ -84,25 +90,21 @@ class TurnPieces(AsyncIterator[str]):
         self._turn = turn
         self._session = session
         self._text = TurnText(turn._state)
-        self._claim = ExitStack()
-        self._claim.enter_context(session._claimed(turn._state))
 
     async def __anext__(self) -> str:
-        while True:
-            text = self._text.take()
-            if text:
-                return text
-            if self._turn.over:
-                break
-            await self._session._drive_step(self._turn._state)
-        self._claim.close()
+        # The turn is claimed only while somebody waits here: an iterator that is merely kept
+        # (by a variable, by a traceback) moves nothing, and must not keep others from it.
+        with self._session._claimed(self._turn._state):
+            while True:
+                text = self._text.take()
+                if text:
+                    return text
+                if self._turn.over:
+                    break
+                await self._session._drive_step(self._turn._state)
         await self._session._drive_adopted()
         self._turn._raise_for_outcome()
         raise StopAsyncIteration
-
-    def __del__(self) -> None:
-        # Left in the middle: others may move the chat on.
-        self._claim.close()
 
 
 class TurnEvents(AsyncGenerator[Event, None]):
@@ -121,8 +123,6 @@ class TurnEvents(AsyncGenerator[Event, None]):
         self._waiting: deque[Event] = deque()
         kinds = () if turn.over else EVENT_TYPES
         self._subscriptions = [session.on(kind, self._waiting.append) for kind in kinds]
-        self._claim = ExitStack()
-        self._claim.enter_context(session._claimed(turn._state))
 
     async def asend(self, value: None) -> Event:
         """The next event.
@@ -136,7 +136,8 @@ class TurnEvents(AsyncGenerator[Event, None]):
         self._turn._awaited = True
         while self._subscriptions and not self._waiting:
             if not self._turn.over:
-                await self._session._drive_step(self._turn._state)
+                with self._session._claimed(self._turn._state):
+                    await self._session._drive_step(self._turn._state)
                 self._session._deliver()
             else:
                 self._end()
@@ -157,7 +158,6 @@ class TurnEvents(AsyncGenerator[Event, None]):
         raise error
 
     def _end(self) -> None:
-        self._claim.close()
         for end in self._subscriptions:
             end()
         self._subscriptions.clear()

@@ -153,6 +153,7 @@ class SessionBase(ABC, Generic[TurnT]):
 
     @input.setter
     def input(self, text: str) -> None:
+        check(input=text)
         if text != self._input:
             self._input = text
             self._engine.outbox.add(InputChanged(text))

@@ -17,7 +17,7 @@ def _is_count(value: Any) -> bool:
 
 def _is_seconds(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    return number and 0 <= value < math.inf
 
 
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -146,6 +146,7 @@ class Driver:
     async def _move(self, turn: TurnState, exchange: Exchange, read: Reading) -> None:
         self.task = anyio.get_current_task().id
         self._exchange = exchange
+        exchange.turn.abandoned = False  # somebody cares, if only for what comes after it
         try:
             with anyio.CancelScope() as self._scope:
                 if self._reply is None:

@@ -55,13 +55,20 @@ def user_message(
 def plain(value: Any) -> Any:
     """A value as the JSON value that is sent: what its owner does to it later changes nothing.
 
+    As in JavaScript, NaN and Infinity become null.
+
     Args:
         value: anything that can be written as JSON.
 
     Raises:
         InvalidArgumentError: it cannot; it would stay in the history, and no request could be made.
     """
-    return loads(dumps(value).decode())
+    try:
+        return loads(dumps(value).decode())
+    except InvalidArgumentError:
+        raise
+    except ValueError as error:
+        raise InvalidArgumentError(f"This is more than JSON here can hold: {error}.") from error
 
 
 def _fields(
