@@ -7,7 +7,7 @@ import pytest
 from usechat.engine.events import ErrorChanged, StatusChanged, TurnFinished
 from usechat.errors import CallbackError, ConnectionBrokenError
 
-from .harness import Chat, text, user
+from .harness import Chat, finish, text, user
 
 
 def test_a_chat_begins_ready_with_its_history() -> None:
@@ -85,3 +85,20 @@ def test_an_id_of_a_reply_that_cannot_be_made_does_not_leave_the_chat_waiting() 
     with pytest.raises(CallbackError, match="none left"):
         chat.send()
     assert (chat.engine.status, chat.engine.exchange) == ("ready", None)
+
+
+def test_an_id_of_a_resumed_reply_that_cannot_be_made_ends_the_turn() -> None:
+    chat = Chat(generate_id=no_id)
+    turn = chat.resume()
+    chat.open()
+    assert (turn.outcome, chat.engine.status, chat.engine.exchange) == ("error", "error", None)
+    assert isinstance(turn.error, CallbackError)
+
+
+def test_an_id_of_a_queued_messages_reply_that_cannot_be_made_ends_its_turn_alone() -> None:
+    ids = iter(["u1", "a1", "u2", ""])
+    chat = Chat(generate_id=lambda: next(ids) or no_id(), when_busy="queue")
+    first, second = chat.send("1"), chat.send("2")
+    chat.reply(text("x"), finish())
+    assert (first.outcome, second.outcome) == ("completed", "error")
+    assert (chat.engine.status, chat.engine.queue.paused) == ("error", True)

@@ -90,9 +90,13 @@ class Exchanges(ChatCore, ABC):
         if response is not None:
             yield from self.responded(exchange, response)
         if not exchange.over and exchange.connecting:
+            try:
+                self._continue_resumed(exchange)
+            except CallbackError as error:
+                yield from self.fail(exchange, error)
+                return
             exchange.connecting = False
             self._set_status("submit", None)
-            self._continue_resumed(exchange)
             self._changed()
 
     def responded(self, exchange: Exchange, response: Response) -> Steps[None]:

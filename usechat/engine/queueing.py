@@ -9,7 +9,7 @@ from usechat.engine.automatic import has_unsent_approval, is_waiting_for_user
 from usechat.engine.endings import Endings
 from usechat.engine.exchange import RequestOptions, Steps, Trigger, TurnState
 from usechat.engine.queue import QueuedMessage
-from usechat.errors import ChatBusyError, ChatClosedError
+from usechat.errors import CallbackError, ChatBusyError, ChatClosedError
 from usechat.model.messages import UIMessage
 
 
@@ -132,7 +132,13 @@ class Queueing(Endings):
             self._changed()
             self.history.push(entry.message)
             self._changed()
-            self.begin(entry.turn, "submit-message")
+            try:
+                self.begin(entry.turn, "submit-message")
+            except CallbackError as error:
+                # Whoever let the queue go on is not whose message this is.
+                self._set_status("fail", error)
+                self.queue.paused = True
+                self._close_turn(entry.turn, "error", error)
 
     def remove_queued_message(self, message_id: str) -> None:
         """Take a message out of the queue.
