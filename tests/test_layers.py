@@ -19,6 +19,7 @@ PERMITTED: dict[str, set[str]] = {
     "transport": {"errors", "model", "wire", "engine"},
     "session": {"errors", "model", "engine", "transport"},
     "__init__": {"errors", "model", "engine", "transport", "session"},
+    "hosts": {"", "errors", "model", "engine", "transport", "session"},
     "testing": {"", "errors", "model", "wire", "engine", "transport"},
     "server": {"errors", "model", "wire"},
     "cli": {"", "errors", "model", "engine", "transport", "session", "server"},

@@ -74,8 +74,11 @@ from usechat.model.parts import (
 from usechat.session.actions import MessageInput, RequestArguments, SendArguments
 from usechat.session.aio import AsyncChatSession
 from usechat.session.async_turn import AsyncTurn
+from usechat.session.courier import Dispatch
 from usechat.session.files import FileInput
 from usechat.session.observers import Subscription
+from usechat.session.sync_turn import Turn
+from usechat.session.threaded import ChatSession
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
 from usechat.transport.options import HttpOptions, PreparedRequest, PrepareHook, SendRequest
@@ -90,6 +93,7 @@ __all__ = [
     "ChatBusyError",
     "ChatClosedError",
     "ChatRequest",
+    "ChatSession",
     "ChatStatus",
     "ChatTimeoutError",
     "ChatTransport",
@@ -98,6 +102,7 @@ __all__ = [
     "DataChunk",
     "DataPart",
     "DataReceived",
+    "Dispatch",
     "DispatchError",
     "DynamicToolPart",
     "ErrorChanged",
@@ -152,6 +157,7 @@ __all__ = [
     "ToolState",
     "TransportError",
     "Trigger",
+    "Turn",
     "TurnFinished",
     "UIMessage",
     "UIMessageChunk",

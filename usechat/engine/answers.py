@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from usechat.engine.draft import Fields
+from usechat.engine.draft import Fields, wire_form
 from usechat.model.messages import UIMessage
 from usechat.model.parts import ToolCallPart
 
@@ -126,7 +126,7 @@ def answered(message: UIMessage, answer: Answer) -> UIMessage | None:
     if not any(answer.matches(part) for part in message.tool_parts):
         return None
     parts = tuple(
-        type(part).model_validate(answer.applied(part.model_dump()))
+        type(part).model_validate(answer.applied(wire_form(part)))
         if isinstance(part, ToolCallPart) and answer.matches(part)
         else part
         for part in message.parts

@@ -3,6 +3,7 @@
 The engine is a class in layers, a module each, and each knows only those below it:
 
     ChatEngine    engine.py      what users can do
+    Restoring     restoring.py   back to an earlier state, out of any torn one
     Queueing      queueing.py    messages that wait
     Endings       endings.py     how an exchange ends, and whether the turn goes on
     Exchanges     exchanges.py   an exchange begins, opens and receives
@@ -84,9 +85,11 @@ class ChatCore:
         self._chat_id = chat_id
         self._finishing = False
         self._stops = 0
-        self._interrupted: set[str] = set()
+        self._interrupted: frozenset[str] = frozenset()
         self._resumable: Draft | None = None
         self._pending_approval: str | None = None
+        # All turns whose end has not been told; ordered, unlike a set.
+        self._open_turns: dict[TurnState, None] = {}
 
     def _generate_id(self) -> str:
         try:
@@ -123,10 +126,11 @@ class ChatCore:
     ) -> None:
         if turn.over:
             return
-        turn.outcome = outcome
         turn.error = error
         turn.queued = False
+        turn.outcome = outcome  # last, since whoever waits looks at the others then
         self.outbox.add(TurnFinished(self.view_of(turn)))
+        self._open_turns.pop(turn, None)
         self._changed()
 
     # ---------------------------------------------------------------- helpers
@@ -135,7 +139,12 @@ class ChatCore:
         function = getattr(self.callbacks, name)
         if function is None:
             return None
-        return (yield Callout(name, function, arguments, published))
+        try:
+            return (yield Callout(name, function, arguments, published))
+        except GeneratorExit:
+            # It was left by more than an error (an interrupt): nobody goes on from here.
+            self.queue.paused = True
+            raise
 
     def _set_status(self, event: StatusEvent, error: Exception | None) -> None:
         status = TRANSITIONS[self.status][event]

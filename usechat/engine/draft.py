@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from usechat.engine.partial_json import UNDEFINED, parse_partial_json
 from usechat.engine.text import TextBuffer
@@ -102,7 +103,7 @@ class DraftPart:
         """The fields, to be changed by the caller."""
         if self._fields is None:
             assert self._model is not None
-            self._fields = _wire_form(self._model)
+            self._fields = wire_form(self._model)
         self._model = None
         return self._fields
 
@@ -130,7 +131,7 @@ class DraftPart:
         """The fields as they are now, not to be changed."""
         if self._fields is None:
             assert self._model is not None
-            return _wire_form(self._model)
+            return wire_form(self._model)
         if self.text is not None:
             return {**self._fields, "text": self.text.text()}
         if self.partial is not None:
@@ -180,7 +181,7 @@ class Draft:
             self._continue(message)
 
     def _continue(self, message: UIMessage) -> None:
-        self.fields = {**message.model_dump(exclude={"parts"}), "id": message.id}
+        self.fields = {**wire_form(message, exclude={"parts"}), "id": message.id}
         for part in message.parts:
             self.add(DraftPart.of(part))
         self.announced = self.written = self.continued = len(self.parts)
@@ -287,9 +288,21 @@ class Draft:
         return UIMessage.model_construct(**self.fields, parts=parts)
 
 
-def _wire_form(part: WireModel) -> Fields:
-    fields: Fields = part.model_dump()
-    return fields
+def wire_form(model: BaseModel, **options: Any) -> Fields:
+    """What ``model_dump`` gives.
+
+    Args:
+        model: a message or a part.
+        options: those of ``model_dump``.
+
+    Raises:
+        KeyboardInterrupt: an interrupt hit in it. Pydantic raises an error of its own then, which
+            does not always have the interrupt as its cause.
+    """
+    try:
+        return model.model_dump(**options)
+    except PydanticSerializationError as error:
+        raise KeyboardInterrupt if "KeyboardInterrupt" in str(error) else error from None
 
 
 def _partial_of(fields: Mapping[str, Any]) -> PartialToolCall:

@@ -147,9 +147,9 @@ class Endings(Exchanges):
     def _note_interruption(self, exchange: Exchange, failed: bool = False) -> None:
         """Remember that the server was interrupted: late tool outputs send nothing then."""
         if exchange.draft.finish_reason == "interrupted":
-            self._interrupted.add(exchange.draft.id)
+            self._interrupted |= {exchange.draft.id}
         elif not failed:
-            self._interrupted.discard(exchange.draft.id)
+            self._interrupted -= {exchange.draft.id}
 
     def _go_on(self, exchange: Exchange) -> Steps[bool]:
         """Send the messages again where the conversation goes on by itself."""

@@ -14,14 +14,14 @@ from usechat.engine.answers import Answer, ApprovalResponse, answered
 from usechat.engine.automatic import is_waiting_for_user
 from usechat.engine.events import ErrorChanged, PartUpdated
 from usechat.engine.exchange import Exchange, RequestOptions, Steps, TurnState
-from usechat.engine.queueing import Queueing
+from usechat.engine.restoring import Restoring
 from usechat.errors import ChatBusyError, InvalidArgumentError
 from usechat.model.messages import UIMessage, message_from
 
 logger = logging.getLogger("usechat")
 
 
-class ChatEngine(Queueing):
+class ChatEngine(Restoring):
     """The chat. Operations that may call functions of the user's are ``Steps`` to be driven."""
 
     def send_message(
@@ -218,16 +218,25 @@ class ChatEngine(Queueing):
         elif self.exchange is not None and self.exchange.turn is turn:
             yield from self.stop()
 
-    def set_messages(self, messages: Iterable[UIMessage]) -> Steps[None]:
+    def set_messages(
+        self, messages: Iterable[UIMessage], before: tuple[UIMessage, ...] | None = None
+    ) -> Steps[bool]:
         """Put other messages in place of all; ends the running turn first.
 
         Args:
             messages: the new ones.
+            before: those that they were made of, if the others must not be lost.
+
+        Returns:
+            Whether it was done: not if ``before`` is no longer what is there.
         """
         self.check_open()
         yield from self._end_running()
+        if before is not None and self.history.snapshot() is not before:
+            return False
         self.history.replace_all(messages)
         self._changed()
+        return True
 
     def clear_error(self) -> None:
         """From ``error`` back to ``ready``."""
@@ -246,7 +255,7 @@ class ChatEngine(Queueing):
         self.history.replace_all(())
         self.clear_error()
         self._chat_id = self._pending_approval = self._resumable = None
-        self._interrupted.clear()
+        self._interrupted = frozenset()
         self._changed()
 
     def close(self) -> Steps[None]:

@@ -165,6 +165,9 @@ EVENT_TYPES: tuple[type[Event], ...] = (
 )
 """Every event type."""
 
+# What is so whatever state the chat goes back to.
+_LASTING = (TurnFinished, InputChanged)
+
 _URGENT = (StatusChanged, ErrorChanged, QueueChanged, ToolCalled, TurnFinished)
 
 
@@ -196,8 +199,24 @@ class _Deltas:
         self.start = start
         self.pieces: list[str] = []
 
+    def until(self, count: int) -> _Deltas:
+        run = _Deltas(self.kind, self.message_id, self.part_index, self.start)
+        run.pieces = self.pieces[:count]
+        return run
+
     def event(self) -> Event:
         return self.kind(self.message_id, self.part_index, "".join(self.pieces), self.start)
+
+
+class Mark(NamedTuple):
+    """A place in the outbox to go back to. The lists are the outbox's own, and grow."""
+
+    closed: list[Batch]
+    closed_length: int
+    entries: list[Event | _Deltas]
+    entries_length: int
+    run: _Deltas | None
+    pieces: int
 
 
 class Outbox:
@@ -256,16 +275,60 @@ class Outbox:
         Args:
             state: what observers of this batch are shown.
         """
-        self._closed.append(Batch(self._take_entries(), state))
+        self._close(state)
 
     def take(self) -> list[Batch]:
         """All that waits, to be delivered in order."""
+        if self._entries or (self.changed and not self._closed):
+            self._close(None)
         batches, self._closed = self._closed, []
-        if self._entries or (self.changed and not batches):
-            batches.append(Batch(self._take_entries(), None))
         self.changed = self.urgent = False
         return batches
 
-    def _take_entries(self) -> list[Event]:
-        entries, self._entries, self._open = self._entries, [], None
-        return [entry.event() if isinstance(entry, _Deltas) else entry for entry in entries]
+    def _close(self, state: ChatState | None) -> None:
+        entries = self._entries
+        events = [entry.event() if isinstance(entry, _Deltas) else entry for entry in entries]
+        self._closed.append(Batch(events, state))
+        self._entries, self._open = [], None
+
+    def mark(self) -> Mark:
+        """Where the outbox is now."""
+        run, entries, closed = self._open, self._entries, self._closed
+        pieces = 0 if run is None else len(run.pieces)
+        return Mark(closed, len(closed), entries, len(entries), run, pieces)
+
+    def restore(
+        self, mark: Mark, redraw: list[Event], finished: list[Event], withdrawn: list[Event]
+    ) -> None:
+        """Go back to a mark, whatever is here now, and on from there.
+
+        What came after the mark is dropped, but that turns are over and that the text box changed
+        is told all the same. What has been taken since, nobody can take back.
+
+        Args:
+            mark: an earlier ``mark``.
+            redraw: what is told then.
+            finished: the turns that are over now; they are told once.
+            withdrawn: the turns that are no longer over; they are not told.
+        """
+        kept, length = self._kept(mark)
+        known = {id(event) for event in kept}
+        after = [event for batch in self._closed[length:] for event in batch.events]
+        for event in [*after, *self._entries]:
+            if isinstance(event, _LASTING) and id(event) not in known and event not in withdrawn:
+                known.add(id(event))
+                kept.append(event)
+        told = [*redraw, *(event for event in finished if event not in kept)]
+        self._entries = [*kept, *(event for event in told if type(event) in self.wanted)]
+        self._open = None
+        del self._closed[length:]
+        self.changed = self.urgent = True
+
+    def _kept(self, mark: Mark) -> tuple[list[Event | _Deltas], int]:
+        """What was in no batch at a mark and waits still; and how many batches do that."""
+        if self._closed is not mark.closed:
+            return [], 0
+        entries = mark.entries[: mark.entries_length]
+        if mark.run is not None:
+            entries[-1] = mark.run.until(mark.pieces)
+        return entries, mark.closed_length

@@ -153,6 +153,14 @@ class TurnState:
     exchange: Exchange | None = None
     first_part: int = 0
 
+    def wait_again(self) -> None:
+        """Be as it was before it began: one that waits in the queue."""
+        self.exchange = self.message = self.finish_reason = self.error = None
+        self.limit_reached = False
+        self.requests = self.first_part = 0
+        self.queued = True
+        self.outcome = None
+
     @property
     def over(self) -> bool:
         """Whether it has ended."""

@@ -50,6 +50,7 @@ class Exchanges(ChatCore, ABC):
             target, draft = self._draft_for(trigger, message_id)
         # All ids are made before anything changes: generate_id is the user's and may raise.
         chat_id = self.chat_id
+        self._open_turns[turn] = None
         if not resume:
             self._resumable = None
             self._set_status("submit", None)

@@ -35,9 +35,10 @@ class History:
 
     def _refresh(self) -> None:
         if self._stale and self._draft is not None:
-            self._stale = False
+            # In this order, since whoever merely looks may be interrupted too.
             self._messages[self._index] = self._draft.published()
             self._snapshot = None
+            self._stale = False
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -192,6 +193,16 @@ class History:
             self._told(MessagesReplaced(min(here, index)))
         else:
             self._outbox.add(MessagesReplaced(here))
+
+    def restore(self, messages: tuple[UIMessage, ...]) -> None:
+        """Put back what a snapshot showed, whatever is here now; nobody is told.
+
+        Args:
+            messages: the snapshot.
+        """
+        self._draft, self._index, self._stale = None, -1, False
+        self._messages = list(messages)
+        self._snapshot = messages
 
     def release(self) -> None:
         """Let the draft go; what was last written stays in the list."""

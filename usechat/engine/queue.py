@@ -37,7 +37,7 @@ class SendQueue:
         self.paused = False
         self.deferred: RequestOptions | None = None
         self._outbox = outbox
-        self._entries: list[QueuedMessage] = []
+        self._entries: tuple[QueuedMessage, ...] = ()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -46,6 +46,11 @@ class SendQueue:
     def messages(self) -> tuple[UIMessage, ...]:
         """The messages in the order in which they will be sent."""
         return tuple(entry.message for entry in self._entries)
+
+    @property
+    def entries(self) -> tuple[QueuedMessage, ...]:
+        """The messages with their turns, in the same order."""
+        return self._entries
 
     def find(self, message_id: str) -> QueuedMessage | None:
         """The entry with this message id.
@@ -70,7 +75,7 @@ class SendQueue:
             entry: the message and its turn.
         """
         entry.turn.queued = True
-        self._set([*self._entries, entry])
+        self._set((*self._entries, entry))
 
     def move_to_front(self, entry: QueuedMessage) -> None:
         """Let a message be the next.
@@ -78,7 +83,7 @@ class SendQueue:
         Args:
             entry: one of the queue's own.
         """
-        self._set([entry, *(e for e in self._entries if e is not entry)])
+        self._set((entry, *(e for e in self._entries if e is not entry)))
 
     def remove(self, entry: QueuedMessage) -> None:
         """Take a message out.
@@ -86,23 +91,35 @@ class SendQueue:
         Args:
             entry: one of the queue's own.
         """
-        self._set([e for e in self._entries if e is not entry])
+        self._set(tuple(e for e in self._entries if e is not entry))
 
     def next(self) -> QueuedMessage:
         """Take the first message out."""
         first, *rest = self._entries
         first.turn.queued = False
-        self._set(rest)
+        self._set(tuple(rest))
         return first
 
     def clear(self) -> list[TurnState]:
         """Take all out; return their turns, which will never run."""
         turns = [entry.turn for entry in self._entries]
-        self._set([])
+        self._set(())
         self.deferred = None
         return turns
 
-    def _set(self, entries: list[QueuedMessage]) -> None:
+    def restore(
+        self, entries: tuple[QueuedMessage, ...], paused: bool, deferred: RequestOptions | None
+    ) -> None:
+        """Put back what was here; nobody is told.
+
+        Args:
+            entries: what waited.
+            paused: as the attribute.
+            deferred: as the attribute.
+        """
+        self._entries, self.paused, self.deferred = entries, paused, deferred
+
+    def _set(self, entries: tuple[QueuedMessage, ...]) -> None:
         if entries != self._entries:
             self._entries = entries
             self._outbox.add(QueueChanged(self.messages))

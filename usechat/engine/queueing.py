@@ -97,6 +97,7 @@ class Queueing(Endings):
                 f"{self.queue.limit} messages wait already (queue_limit). Wait for some of them."
             )
         turn = TurnState(options)
+        self._open_turns[turn] = None
         self.queue.add(QueuedMessage(message, turn))
         self._changed()
         yield from self._resume_queue(self.queue.paused, options)

@@ -72,8 +72,8 @@ class TextBuffer:
     def text(self) -> str:
         """The whole text."""
         if self._pieces or len(self._blocks) > 1:
-            self._blocks = ["".join([*self._blocks, *self._pieces])]
-            self._pieces.clear()
+            # At once, since whoever merely looks may be interrupted too.
+            self._blocks, self._pieces = ["".join([*self._blocks, *self._pieces])], []
         whole = self._blocks[0] if self._blocks else ""
         return whole + self._half if self._half else whole
 

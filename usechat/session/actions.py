@@ -86,11 +86,9 @@ class Actions(SessionBase[TurnT]):
         Args:
             request: see ``RequestArguments``.
         """
-        engine = self._engine
-        text = self._input
-        if not text.strip() or engine.closed or (engine.busy and engine.when_busy == "reject"):
+        text = self._take_input()
+        if not text:
             return None
-        self.input = ""
         try:
             return self.send_message(text, **request)
         except Exception as error:
@@ -98,6 +96,18 @@ class Actions(SessionBase[TurnT]):
             if isinstance(error, ChatBusyError):  # as many wait as may
                 return None
             raise
+
+    def _take_input(self) -> str:
+        """Empty the text box, and return what is to be sent of it: twice the same never is."""
+        engine = self._engine
+        with self._guard:
+            text = self._input
+            unable = engine.closed or (engine.busy and engine.when_busy == "reject")
+            if unable or not text.strip():
+                return ""
+            self._put_input("")
+        self._deliver()
+        return text
 
     def handle_submit(self, *_: object) -> TurnT | None:
         """``submit()``, as the callback of a button or a key.
@@ -214,15 +224,20 @@ class Actions(SessionBase[TurnT]):
         Raises:
             InvalidArgumentError: one of them is no message.
         """
-        if callable(messages):
-            must_be_plain(messages, "set_messages")
-        made = messages(self.messages) if callable(messages) else messages
-        self._run(self._engine.set_messages(checked_messages(made)))
+        if not callable(messages):
+            self._run(self._engine.set_messages(checked_messages(messages)))
+            return
+        must_be_plain(messages, "set_messages")
+        while True:
+            before = self.messages
+            made = checked_messages(messages(before))
+            # Somebody else may have changed them meanwhile: then the function is asked again.
+            if self._run(self._engine.set_messages(made, before)):
+                return
 
     def clear_error(self) -> None:
         """From ``error`` back to ``ready``."""
-        self._engine.clear_error()
-        self._changed()
+        self._change(self._engine.clear_error)
 
     def clear(self) -> None:
         """Begin a new chat: stop, forget all messages, take a new id."""
@@ -234,8 +249,7 @@ class Actions(SessionBase[TurnT]):
         Args:
             message_id: its id.
         """
-        self._engine.remove_queued_message(message_id)
-        self._changed()
+        self._change(lambda: self._engine.remove_queued_message(message_id))
 
     def send_queued_message_now(self, message_id: str) -> TurnT:
         """Stop what runs and send a message that waits; the others follow it.

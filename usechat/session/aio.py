@@ -55,7 +55,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
     """
 
     def _prepare(self) -> None:
-        host = Host(self._drive, self._flush, self._changed)
+        host = Host(self._drive, self._flush)
         self._driver = Driver(self._engine, self._transport, host)
         self._timer = FlushTimer(self._throttle, self._deliver)
         self._batches: deque[Batch] = deque()

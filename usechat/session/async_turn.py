@@ -26,7 +26,7 @@ class AsyncTurn(TurnBase):
     """
 
     def __init__(self, state: TurnState, session: AsyncChatSession) -> None:
-        super().__init__(state)
+        super().__init__(state, session)
         self._session = session
         self._awaited = state.over
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar, overload
 
 from typing_extensions import Unpack
@@ -97,6 +98,8 @@ class SessionBase(ABC, Generic[TurnT]):
         self._throttle = throttle
         self._input = input
         self._view: ChatState | None = None
+        self._guard: AbstractContextManager[object] = nullcontext()
+        """Held while the engine is looked at or changed, never while calling out."""
         self._observers = Observers(self._engine.outbox, self, on_observer_error)
         self._prepare()
 
@@ -108,12 +111,18 @@ class SessionBase(ABC, Generic[TurnT]):
 
     @property
     def _state(self) -> ChatState:
-        return self._engine.state() if self._view is None else self._view
+        shown = self._shown()
+        return self._engine.state() if shown is None else shown
+
+    def _shown(self) -> ChatState | None:
+        """The state that the observers are being told of, where it is not the newest."""
+        return self._view
 
     @property
     def id(self) -> str:
         """The chat's id."""
-        return self._engine.chat_id
+        with self._guard:
+            return self._engine.chat_id
 
     @property
     def messages(self) -> tuple[UIMessage, ...]:
@@ -129,7 +138,8 @@ class SessionBase(ABC, Generic[TurnT]):
     @property
     def status(self) -> ChatStatus:
         """``ready``, ``submitted`` (a request is out), ``streaming`` or ``error``."""
-        return self._engine.status if self._view is None else self._view.status
+        shown = self._shown()
+        return self._engine.status if shown is None else shown.status
 
     @property
     def is_loading(self) -> bool:
@@ -139,7 +149,8 @@ class SessionBase(ABC, Generic[TurnT]):
     @property
     def error(self) -> Exception | None:
         """What went wrong last; None after the next send."""
-        return self._engine.error if self._view is None else self._view.error
+        shown = self._shown()
+        return self._engine.error if shown is None else shown.error
 
     @property
     def queued_messages(self) -> tuple[UIMessage, ...]:
@@ -154,11 +165,15 @@ class SessionBase(ABC, Generic[TurnT]):
     @input.setter
     def input(self, text: str) -> None:
         check(input=text)
+        with self._guard:
+            self._put_input(text)
+        self._deliver()
+
+    def _put_input(self, text: str) -> None:
         if text != self._input:
             self._input = text
             self._engine.outbox.add(InputChanged(text))
             self._engine.outbox.changed = True
-            self._deliver()
 
     # -------------------------------------------------------------- observing
 
@@ -214,9 +229,11 @@ class SessionBase(ABC, Generic[TurnT]):
     def _progressed(self) -> None:
         """An exchange has begun or ended, or a turn has: wake who waits for that."""
 
-    def _changed(self) -> None:
-        """Tell of a change that called nobody."""
-        self._view = None
+    def _change(self, change: Callable[[], None]) -> None:
+        """Make a change of the engine's that calls nobody, and tell of it."""
+        with self._guard:
+            self._view = None
+            change()
         self._progressed()
         self._deliver()
 
@@ -230,12 +247,13 @@ class SessionBase(ABC, Generic[TurnT]):
 
     def _call_all(self, steps: Steps[T]) -> T:
         """Drive an operation of the engine, calling the user's functions on its way."""
-        self._view = None
         answer: Any = None
         failure: CallbackError | None = None
         try:
             while True:
-                call = steps.send(answer) if failure is None else steps.throw(failure)
+                with self._guard:
+                    self._view = None
+                    call = steps.send(answer) if failure is None else steps.throw(failure)
                 answer = failure = None
                 self._progressed()
                 if call.published and (self._throttle is None or self._engine.outbox.urgent):
@@ -248,7 +266,8 @@ class SessionBase(ABC, Generic[TurnT]):
             result: T = end.value
             return result
         finally:
-            steps.close()  # at once, where an interrupt leaves it in the middle
+            with self._guard:
+                steps.close()  # at once, where an interrupt leaves it in the middle
 
     def _call(self, call: Callout) -> Any:
         """Call a function of the user's.

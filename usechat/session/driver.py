@@ -6,33 +6,20 @@ a time, until the own turn is over. Between two steps no scope is open and nothi
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import anyio
 
 from usechat.engine.engine import ChatEngine
-from usechat.engine.exchange import Exchange, Response, Steps, TurnState
-from usechat.errors import (
-    HTTPStatusError,
-    QueuePausedError,
-    ServerError,
-    StreamProtocolError,
-    TransportError,
-    UseChatError,
-)
+from usechat.engine.exchange import Exchange, Steps, TurnState
+from usechat.errors import QueuePausedError
 from usechat.model.chunks import UIMessageChunk
+from usechat.session import replies
+from usechat.session.replies import Reply
 from usechat.transport.base import ChatTransport
 
-logger = logging.getLogger("usechat")
-
-# A server that does not answer cannot keep a closed reply for longer than this, in seconds.
-_CLOSE_TIMEOUT = 3
-
-
-Reply: TypeAlias = AsyncIterator[list[UIMessageChunk]]
 Reading: TypeAlias = Callable[[TurnState, Exchange, Reply], Awaitable[None]]
 
 
@@ -42,12 +29,10 @@ class Host(NamedTuple):
     Attributes:
         drive: drives an operation of the engine, calling the user's functions on its way.
         flush: delivers to the observers what is due, after a change or after a network read.
-        changed: tells of a change that called nobody.
     """
 
     drive: Callable[[Steps[Any]], Any]
     flush: Callable[[bool], None]
-    changed: Callable[[], None]
 
 
 class Driver:
@@ -186,39 +171,18 @@ class Driver:
         try:
             if self._exchange is not None and self._exchange.over:
                 reply, self._reply, self._exchange = self._reply, None, None
-                close: Callable[[], Awaitable[None]] | None = getattr(reply, "aclose", None)
-                if close is not None:
-                    with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
-                        await close()
-        except Exception:
-            logger.exception("The transport raised when its reply was closed")
+                await replies.close(reply)
         finally:
             self.task = None
             self._progress.set()
 
     async def _open(self, exchange: Exchange) -> None:
-        request = exchange.request
-        reply: Reply | None
         try:
-            if request.trigger == "resume-stream":
-                reply = await self._transport.reconnect_to_stream(request)
-            else:
-                reply = await self._transport.send_messages(request)
-                if reply is None:
-                    raise TransportError("send_messages returned None instead of a reply")
-            self._reply = None if reply is None else aiter(reply)
+            self._reply = await replies.ask(self._transport, exchange.request)
         except Exception as error:
-            if isinstance(error, HTTPStatusError):
-                response = Response(error.status_code, error.headers)
-                self._host.drive(self._engine.responded(exchange, response))
-            self._host.drive(self._engine.fail(exchange, _ours(error)))
-            return
-        if reply is None:
-            self._engine.nothing_to_resume(exchange)
-            self._host.changed()
-            return
-        response_head: Response | None = getattr(reply, "response", None)
-        self._host.drive(self._engine.opened(exchange, response_head))
+            self._host.drive(replies.failed(self._engine, exchange, error))
+        else:
+            self._host.drive(replies.opened(self._engine, exchange, self._reply))
 
     async def _read_once(self, turn: TurnState, exchange: Exchange, reply: Reply) -> None:
         try:
@@ -226,7 +190,7 @@ class Driver:
         except StopAsyncIteration:
             self._host.drive(self._engine.finish(exchange))
         except Exception as error:
-            self._host.drive(self._engine.fail(exchange, _ours(error)))
+            self._host.drive(replies.failed(self._engine, exchange, error))
         else:
             self._apply(exchange, chunks)
 
@@ -237,7 +201,7 @@ class Driver:
                 if exchange.over or turn.over or self._is_left_to_others(turn, exchange):
                     return
         except Exception as error:
-            self._host.drive(self._engine.fail(exchange, _ours(error)))
+            self._host.drive(replies.failed(self._engine, exchange, error))
         else:
             self._host.drive(self._engine.finish(exchange))
 
@@ -252,21 +216,7 @@ class Driver:
                     self._host.drive(steps)
                 if every_change:
                     flush(True)
-        except (ServerError, StreamProtocolError) as error:
-            self._host.drive(self._engine.fail(exchange, error))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # A transport's own chunks have been validated by nobody.
-            logger.exception("A chunk cannot be applied")
-            failure = StreamProtocolError(f"A chunk cannot be applied ({error!r}).")
-            failure.__cause__ = error
-            self._host.drive(self._engine.fail(exchange, failure))
+        except replies.REJECTED as error:
+            self._host.drive(replies.rejected(self._engine, exchange, error))
         flush(False)
         self._progress.set()  # others may iterate what this task reads
-
-
-def _ours(error: Exception) -> UseChatError:
-    if isinstance(error, UseChatError):
-        return error
-    ours = TransportError(f"The transport raised {type(error).__name__}: {error}")
-    ours.__cause__ = error
-    return ours

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -104,6 +105,11 @@ class Observers:
         self._report = report
         self._by_type: dict[type[Event], tuple[_Listener, ...]] = {}
         self._every_flush: tuple[_Listener, ...] = ()
+        self._lock = threading.RLock()  # observers may come and go on any thread
+
+    def forked(self) -> None:
+        """In a child process: whoever held the lock in the parent is not here."""
+        self._lock = threading.RLock()
 
     def __bool__(self) -> bool:
         return bool(self._by_type or self._every_flush)
@@ -119,11 +125,13 @@ class Observers:
         """
         must_be_plain(function, "A subscriber")
         listener: _Listener = _Listener(function)
-        self._every_flush = (*self._every_flush, listener)
+        with self._lock:
+            self._every_flush = (*self._every_flush, listener)
 
         def end() -> None:
             listener.active = False
-            self._every_flush = tuple(x for x in self._every_flush if x is not listener)
+            with self._lock:
+                self._every_flush = tuple(x for x in self._every_flush if x is not listener)
 
         return Subscription(end)
 
@@ -143,12 +151,14 @@ class Observers:
         must_be_plain(function, f"An observer of {kind.__name__}")
         listener: _Listener = _Listener(function)
         event_type: Any = kind
-        self._set(event_type, (*self._by_type.get(event_type, ()), listener))
+        with self._lock:
+            self._set(event_type, (*self._by_type.get(event_type, ()), listener))
 
         def end() -> None:
             listener.active = False
-            left = tuple(x for x in self._by_type.get(event_type, ()) if x is not listener)
-            self._set(event_type, left)
+            with self._lock:
+                left = tuple(x for x in self._by_type.get(event_type, ()) if x is not listener)
+                self._set(event_type, left)
 
         return Subscription(end)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from usechat.engine.exchange import Outcome, TurnState
 from usechat.engine.turn_text import text_of_turn
@@ -10,16 +11,25 @@ from usechat.errors import IncompleteReplyError, PendingToolError, UseChatError
 from usechat.model.messages import UIMessage
 from usechat.model.parts import DynamicToolPart, ToolPart
 
+if TYPE_CHECKING:
+    from usechat.session.base import SessionBase
+
 
 class TurnBase:
     """A turn: to look at while it runs and when it is over.
 
     Args:
         state: what the engine keeps of it.
+        session: whose it is.
     """
 
-    def __init__(self, state: TurnState) -> None:
+    def __init__(self, state: TurnState, session: SessionBase[Any]) -> None:
         self._state = state
+        self._chat = session
+
+    @property
+    def _guard(self) -> AbstractContextManager[object]:
+        return self._chat._guard
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.outcome or ('queued' if self.queued else 'running')}>"
@@ -63,15 +73,17 @@ class TurnBase:
     @property
     def message(self) -> UIMessage | None:
         """The assistant's message; None if nothing came."""
-        exchange = self._state.exchange
-        if self.over or exchange is None or exchange.over:
-            return self._state.message
-        return None if exchange.message_index is None else exchange.draft.published()
+        with self._guard:
+            exchange = self._state.exchange
+            if self.over or exchange is None or exchange.over:
+                return self._state.message
+            return None if exchange.message_index is None else exchange.draft.published()
 
     @property
     def text(self) -> str:
         """The text that came in this turn, a blank line between steps."""
-        return text_of_turn(self._state)
+        with self._guard:
+            return text_of_turn(self._state)
 
     @property
     def usage(self) -> Any:

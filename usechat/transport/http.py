@@ -7,8 +7,9 @@ followed (the history would go along) and a reply without a body is an HTTP erro
 from __future__ import annotations
 
 import inspect
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +18,13 @@ import httpx
 from typing_extensions import Unpack
 
 from usechat.engine.exchange import ChatRequest
-from usechat.errors import CallbackError, InvalidArgumentError
+from usechat.errors import InvalidArgumentError
 from usechat.model.json import dumps
 from usechat.transport.failures import FAILURES, place, translated
 from usechat.transport.options import HttpOptions, PreparedRequest, PrepareHook, SendRequest
 from usechat.transport.reply import HttpReply, refuse
 from usechat.transport.tls import tls_context
+from usechat.transport.user_functions import resolved
 from usechat.wire.decoder import Decoder
 from usechat.wire.json_sse import JSONSSEDecoder
 from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
@@ -35,6 +37,9 @@ DEFAULT_TIMEOUT = httpx.Timeout(300, connect=10, pool=None)
 _WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # What encodeURIComponent leaves as it is, beside letters and digits (ECMA-262).
 _URI_COMPONENT = "-_.!~*'()"
+
+
+_of_parent: list[httpx.AsyncClient] = []
 
 
 class HttpTransport:
@@ -73,6 +78,9 @@ class HttpTransport:
         self._timeout = timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout)
         self._client = options.get("client")
         self._own_client: httpx.AsyncClient | None = None
+        self._process = os.getpid()
+        self.made_client: Callable[[HttpTransport, httpx.AsyncClient], object] | None = None
+        """Told of the client that the transport makes, by who closes it if nobody closes this."""
         self._base_url = options.get("base_url", "")
         self._api = api
         self._check_url(api)
@@ -147,8 +155,8 @@ class HttpTransport:
 
     async def _assemble(self, request: ChatRequest, api: str) -> SendRequest:
         options = request.options
-        body = await _resolved("body", self._body)
-        headers = await _resolved("headers", self._headers)
+        body = await resolved("body", self._body)
+        headers = await resolved("headers", self._headers)
         return SendRequest(
             api=api,
             chat_id=request.chat_id,
@@ -197,8 +205,15 @@ class HttpTransport:
             if getattr(self._client, "is_closed", False):
                 raise InvalidArgumentError("The client given as client= has been closed.")
             return self._client
+        if self._process != os.getpid() and self._own_client is not None:
+            # A forked child must neither use its parent's connections nor close them.
+            _of_parent.append(self._own_client)
+            self._own_client = None
         if self._own_client is None:
             self._own_client = httpx.AsyncClient(verify=tls_context(), timeout=self._timeout)
+            self._process = os.getpid()
+            if self.made_client is not None:
+                self.made_client(self, self._own_client)
         return self._own_client
 
     def _decoder(self) -> Decoder:
@@ -234,19 +249,8 @@ def _check(options: HttpOptions) -> None:
             _mapping(name, value)
 
 
-async def _resolved(name: str, value: Any, *arguments: Any) -> Any:
-    """A value, or what the user's function (also an async one) gives."""
-    if not callable(value):
-        return value
-    try:
-        made = value(*arguments)
-        return await made if inspect.isawaitable(made) else made
-    except Exception as error:
-        raise CallbackError(f"{name} raised {type(error).__name__}: {error}") from error
-
-
 async def _prepare(name: str, hook: PrepareHook | None, asked: SendRequest) -> Mapping[str, Any]:
-    made = _mapping(name, None if hook is None else await _resolved(name, hook, asked))
+    made = _mapping(name, None if hook is None else await resolved(name, hook, asked))
     unknown = made.keys() - PreparedRequest.__annotations__.keys()
     if unknown:
         raise InvalidArgumentError(

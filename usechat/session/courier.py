@@ -1,0 +1,202 @@
+"""Brings flushes to the host's thread, not too often and one at a time."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeAlias
+
+from usechat.errors import DispatchError
+from usechat.session.loop_thread import loop_thread, running_loop_thread
+
+logger = logging.getLogger("usechat")
+
+Dispatch: TypeAlias = Callable[[Callable[[], object]], object]
+"""Runs a function soon on the host's thread: called from any thread, returns at once."""
+
+
+class FlushCall:
+    """One flush on its way. Thrown away before it has run, it says that nobody will run it.
+
+    Args:
+        run: the flush.
+        lost: told if it cannot come to pass.
+    """
+
+    __slots__ = ("_lost", "_run")
+
+    def __init__(self, run: Callable[[], None], lost: Callable[[], None]) -> None:
+        self._run: Callable[[], None] | None = run
+        self._lost = lost
+
+    def __call__(self) -> None:
+        """Run the flush; a second call does nothing."""
+        thread = running_loop_thread()
+        if thread is not None and thread.is_current:
+            raise DispatchError(
+                "dispatch called the function at once, on the thread that reads the replies of "
+                "all chats. It must bring the function to the thread of the window or the loop."
+            )
+        run, self._run = self._run, None
+        if run is not None:
+            run()
+
+    def __del__(self) -> None:
+        # On whatever thread and in the middle of whatever: only a note to the loop's thread.
+        if self._run is not None:
+            thread = running_loop_thread()
+            if thread is not None and thread.is_alive:
+                thread.call(self._lost)
+
+
+class Courier:
+    """Decides when the host is asked for a flush, and asks.
+
+    Args:
+        dispatch: brings a function to the host's thread.
+        throttle: seconds between two flushes; 0 or None: they are not held apart.
+        flush: applies what came and tells of it.
+        left: what a flush has left: nothing (None), or whether that is urgent.
+        lost: told, with what ``dispatch`` raised if it did, that the host is gone.
+    """
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        throttle: float | None,
+        flush: Callable[[], None],
+        left: Callable[[], bool | None],
+        lost: Callable[[Exception | None], None],
+    ) -> None:
+        self._dispatch = dispatch
+        self._throttle = throttle or 0.0
+        self._flush = flush
+        self._left = left
+        self._lost = lost
+        self._lock = threading.RLock()
+        self._due = 0.0  # when the next flush may be asked for
+        self._under_way = False
+        self._timer_runs = False
+        self._held = 0
+
+    def want(self, urgent: bool) -> None:
+        """There is something to flush. From any thread.
+
+        Args:
+            urgent: whether it should not wait.
+        """
+        with self._lock:
+            if self._under_way or self._held:
+                return  # it will be seen to there
+            wait = 0.0 if urgent else self.due_in()
+            if wait > 0 and self._timer_runs:
+                return
+            if wait > 0:
+                self._timer_runs = True
+            else:
+                self._under_way = True
+        try:
+            if wait > 0:
+                loop_thread().call_later(wait, self._time_is_up)
+            else:
+                self._dispatch(FlushCall(self._run, self._thrown_away))
+        except Exception as error:
+            self._under_way = self._timer_runs = False
+            self._lost(error)
+
+    def due_in(self) -> float:
+        """In how many seconds the observers may be told again; 0 or less: now."""
+        return self._due - monotonic() if self._throttle else 0.0
+
+    def delivered(self) -> None:
+        """The observers are being told."""
+        self._due = monotonic() + self._throttle
+
+    def hold(self) -> None:
+        """The host flushes by itself while it waits, and needs not be asked."""
+        with self._lock:
+            self._held += 1
+
+    def release(self) -> None:
+        """The host waits no longer."""
+        with self._lock:
+            self._held -= 1
+        self._see_to_the_rest()
+
+    def _run(self) -> None:
+        try:
+            self._flush()
+        finally:
+            self._under_way = False
+            self._see_to_the_rest()
+
+    def _see_to_the_rest(self) -> None:
+        urgent = self._left()
+        if urgent is not None:
+            self.want(urgent)
+
+    def _time_is_up(self) -> None:
+        self._timer_runs = False
+        self.want(True)
+
+    def _thrown_away(self) -> None:
+        self._under_way = False
+        self._lost(None)
+
+
+class OwnThread:
+    """The host of a session that has none: a daemon thread, started at its first use."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def __call__(self, function: Callable[[], object]) -> None:
+        """Run a function soon.
+
+        Args:
+            function: a flush.
+        """
+        with self._lock:
+            if self._ended and not (self._thread and self._thread.is_alive()):
+                raise DispatchError("the chat has been closed")
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=_work, args=(self._calls,), name="usechat-observers", daemon=True
+                )
+                self._thread.start()
+        self._calls.put(function)
+
+    def end(self) -> None:
+        """Let it end when it has done what there is to do. From anywhere, also the collector."""
+        self._ended = True
+        self._calls.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end, unless on itself.
+
+        Args:
+            timeout: in seconds.
+        """
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+
+def _work(calls: queue.SimpleQueue[Callable[[], object] | None]) -> None:
+    ending = False
+    while not (ending and calls.empty()):
+        call = calls.get()
+        if call is None:
+            ending = True
+            continue
+        try:
+            call()
+        except BaseException:  # an observer raised more than an error: it ends no reply
+            logger.exception("An observer or a callback raised")
+        del call  # it holds its session

@@ -1,0 +1,219 @@
+"""A flush: what came is applied and the observers are told, on the host's thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from usechat.engine.engine import ChatEngine
+from usechat.engine.events import Batch
+from usechat.engine.exchange import Exchange, Steps, TurnState
+from usechat.errors import CallbackError
+from usechat.model.chunks import UIMessageChunk
+from usechat.session import replies
+from usechat.session.guard import Guard
+from usechat.session.inbox import Inbox, Item
+
+logger = logging.getLogger("usechat")
+
+_SLICE = 0.010  # seconds after which a flush stops and asks for the next
+_BITE = 64  # chunks applied before another thread may look
+
+
+class FlushHost(NamedTuple):
+    """What a flush needs of its session.
+
+    Attributes:
+        drive: drives an operation of the engine, calling the user's functions on its way.
+        tell: delivers one batch.
+        took: something was taken out of the inbox.
+        publish: keeps the state as it is now.
+        due: whether the observers may be told now.
+        telling: the observers are being told.
+    """
+
+    drive: Callable[[Steps[Any]], Any]
+    tell: Callable[[Batch], None]
+    took: Callable[[], None]
+    publish: Callable[[], None]
+    due: Callable[[], bool]
+    telling: Callable[[], None]
+
+
+class HostFlush:
+    """Applies and tells. One thread at a time does, and by turns it may be another.
+
+    Args:
+        engine: the chat.
+        guard: held while the engine is looked at or changed.
+        inbox: what came.
+        host: the session.
+
+    Attributes:
+        outgoing: what the observers are yet to be told, and calls that go in between.
+        ended: turns that are over and whose observers have not heard of it.
+        thread: the thread that last flushed.
+        driving: how many operations of the engine are under way in this flush, one in the other.
+        cut_short: whether the last flush left something because its time was over.
+    """
+
+    def __init__(self, engine: ChatEngine, guard: Guard, inbox: Inbox, host: FlushHost) -> None:
+        self.outgoing: deque[Batch | Callable[[], object]] = deque()
+        self.ended: set[TurnState] = set()
+        self.thread: int | None = None
+        self.driving = 0
+        self.cut_short = False
+        self._engine = engine
+        self._guard = guard
+        self._inbox = inbox
+        self._host = host
+        self._turn = threading.Lock()  # held by the thread that flushes, as long as it does
+        self._here: int | None = None
+        self._telling = False
+        self._piece: Iterator[UIMessageChunk] | None = None  # what is left of what one read brought
+        self._exchange: Exchange | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this thread that flushes now."""
+        return self._here == threading.get_ident()
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to do."""
+        outbox = self._engine.outbox
+        return bool(self._piece is not None or self._inbox or outbox.changed or self.outgoing)
+
+    def run(self, *, throttled: bool) -> bool:
+        """Apply what came, for a while, and tell of it.
+
+        Args:
+            throttled: whether the observers are told only if it is time.
+
+        Returns:
+            Whether this thread could; not while another does.
+        """
+        if not self._turn.acquire(blocking=False):
+            return False
+        self._here = self.thread = threading.get_ident()
+        try:
+            until = perf_counter() + _SLICE
+            applied = True
+            while applied and perf_counter() < until:
+                applied = self.apply()
+            self.cut_short = applied
+            self._host.publish()
+            if not throttled or self._engine.outbox.urgent or self.outgoing or self._host.due():
+                self.tell(until)
+        finally:
+            self._here = None
+            self._turn.release()
+        return True
+
+    def apply(self) -> bool:
+        """Apply a little of what came; False: there is nothing."""
+        if self._piece is None:
+            item = self._inbox.take()
+            if item is None:
+                return False
+            self._host.took()
+            if not item.exchange.over:
+                self._begin(item)
+        else:
+            self._bite()
+        return True
+
+    def _begin(self, item: Item) -> None:
+        if item.chunks is not None:
+            self._exchange, self._piece = item.exchange, (chunk for chunk in item.chunks)
+            self._bite()
+        elif item.steps is not None:
+            self._drive(item.steps())
+        elif item.call is not None:
+            item.call()
+
+    def _bite(self) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        assert self._piece is not None
+        steps: Steps[None] | None = None
+        try:
+            with self._guard:
+                steps = self._receive_some(exchange, self._piece)
+        except replies.REJECTED as error:
+            self._piece = None
+            steps = replies.rejected(self._engine, exchange, error)
+        if steps is not None:
+            self._drive(steps)
+        if self._engine.records:
+            self.tell()
+
+    def _receive_some(
+        self, exchange: Exchange, piece: Iterator[UIMessageChunk]
+    ) -> Steps[None] | None:
+        """Apply chunks until one wants a function of the user's called, or there were enough."""
+        bite = 1 if self._engine.records else _BITE
+        count = 0
+        for count, chunk in enumerate(islice(piece, bite), 1):  # noqa: B007
+            steps = self._engine.receive(exchange, chunk)
+            if steps is not None:
+                return steps
+        if count < bite or exchange.over:
+            self._piece = None
+        return None
+
+    def _drive(self, steps: Steps[None]) -> None:
+        self.driving += 1
+        try:
+            self._host.drive(steps)
+        finally:
+            self.driving -= 1
+
+    def tell(self, until: float = float("inf")) -> None:
+        """Tell the observers all that waits; what they cause is told by the same loop.
+
+        Args:
+            until: when to leave the rest to the next flush.
+        """
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._engine.outbox.changed or self.outgoing:
+                self._host.telling()
+                with self._guard:
+                    self.collect()
+                    ended = list(self.ended)
+                while self.outgoing:
+                    self._tell_one(self.outgoing.popleft())
+                self.ended.difference_update(ended)
+                if perf_counter() >= until:
+                    break
+        finally:
+            self._telling = False
+
+    def collect(self) -> None:
+        """Take what the engine has to tell, in its place after what waits. The guard is held."""
+        if self._engine.outbox.changed:
+            self.outgoing.extend(self._engine.outbox.take())
+
+    def _tell_one(self, waiting: Batch | Callable[[], object]) -> None:
+        if isinstance(waiting, Batch):
+            self._host.tell(waiting)
+            return
+        try:
+            waiting()
+        except CallbackError as error:
+            logger.exception("A callback raised", exc_info=error.__cause__)
+
+    def forget(self) -> None:
+        """Nobody will be told any more of what waits."""
+        with self._guard:
+            self._engine.outbox.take()
+            self.outgoing.clear()
+            self.ended.clear()

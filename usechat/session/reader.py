@@ -1,0 +1,181 @@
+"""Reads the replies of one ``ChatSession``, on the loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import anyio
+
+from usechat.engine.engine import ChatEngine
+from usechat.engine.exchange import Exchange
+from usechat.session import replies
+from usechat.session.inbox import Inbox, Item, is_urgent, size_of
+from usechat.session.loop_thread import LoopThread, loop_thread
+from usechat.session.replies import Reply
+from usechat.transport.base import ChatTransport
+from usechat.transport.user_functions import CALLER
+
+logger = logging.getLogger("usechat")
+
+
+class _Reading:
+    """What ends the reading of one reply, begun or not."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self.scope: anyio.CancelScope | None = None
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+class Reader:
+    """Makes the engine's requests and puts what comes into the inbox; it changes nothing.
+
+    While it reads, the loop keeps it and by ``came`` its session.
+
+    Args:
+        engine: the chat.
+        transport: brings the replies.
+        inbox: gets what comes.
+        came: told of each item; whether the observers should not be kept waiting.
+
+    Attributes:
+        exchange: the one that is read, or was last.
+    """
+
+    def __init__(
+        self,
+        engine: ChatEngine,
+        transport: ChatTransport,
+        inbox: Inbox,
+        came: Callable[[bool], None],
+    ) -> None:
+        self.exchange: Exchange | None = None
+        self._engine = engine
+        self._transport = transport
+        self._inbox = inbox
+        self._came = came
+        self._reading: _Reading | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Event | None = None
+
+    def follow(self) -> None:
+        """Read what the engine wants read now, and nothing else. From any thread."""
+        if self._engine.exchange is not self.exchange:
+            thread = loop_thread()
+            thread.call(self._switch, thread)
+
+    def make_room(self) -> None:
+        """Something was taken out of the inbox. From any thread."""
+        room = self._room
+        if room is not None and not self._inbox.full:
+            loop_thread().call(room.set)
+
+    def close(self, owns_transport: bool) -> Future[None]:
+        """End what is read, and close the transport if it is the session's. From any thread.
+
+        Args:
+            owns_transport: whether it is.
+        """
+        return loop_thread().submit(self._close(owns_transport))
+
+    async def _close(self, owns_transport: bool) -> None:
+        task, self._task = self._task, None
+        if self._reading is not None:
+            self._reading.cancel()
+        if task is not None:
+            await asyncio.wait({task})
+        if owns_transport:
+            try:
+                await self._transport.aclose()
+            except Exception:
+                logger.exception("The transport could not be closed")
+
+    def _switch(self, thread: LoopThread) -> None:
+        exchange = self._engine.exchange
+        if exchange is self.exchange:
+            return
+        self.exchange = exchange
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        if exchange is not None:
+            reading = self._reading = _Reading()
+            self._task = thread.start(self._read_after(self._task, exchange, reading))
+
+    async def _read_after(
+        self, before: asyncio.Task[None] | None, exchange: Exchange, reading: _Reading
+    ) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait({before})
+        CALLER.set(partial(self._call_on_host, exchange))
+        with anyio.CancelScope() as reading.scope:
+            if not reading.cancelled:
+                await self._read(exchange)
+
+    async def _read(self, exchange: Exchange) -> None:
+        engine = self._engine
+        reply: Reply | None = None
+        try:
+            reply = await replies.ask(self._transport, exchange.request)
+            head = partial(replies.opened, engine, exchange, reply)
+            await self._put(Item(exchange, steps=head), urgent=True)
+            if reply is None:
+                return
+            first = True
+            async for chunks in reply:
+                item = Item(exchange, chunks, size=size_of(chunks))
+                await self._put(item, urgent=first or is_urgent(chunks))
+                first = False
+        except Exception as error:
+            failure = partial(replies.failed, engine, exchange, error)
+            await self._put(Item(exchange, steps=failure), urgent=True)
+        else:
+            end = partial(engine.finish, exchange)
+            await self._put(Item(exchange, steps=end), urgent=True)
+        finally:
+            await replies.close(reply)
+
+    async def _put(self, item: Item, urgent: bool) -> None:
+        self._inbox.put(item)
+        full = self._inbox.full
+        if full:
+            self._room = asyncio.Event()
+        self._came(urgent or full)
+        while self._room is not None:
+            if self._inbox.full:
+                await self._room.wait()
+            self._room = None
+
+    async def _call_on_host(self, exchange: Exchange, function: Any, arguments: Any) -> Any:
+        """Call a function of the user's where its callbacks run, and wait for what it returns."""
+        thread = loop_thread()
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def settle(made: Any, error: Exception | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(made)
+            else:
+                answer.set_exception(error)
+
+        def call() -> None:
+            try:
+                made = function(*arguments)
+            except Exception as error:
+                thread.call(settle, None, error)
+            else:
+                thread.call(settle, made, None)
+
+        self._inbox.put(Item(exchange, call=call))
+        self._came(True)
+        return await answer
