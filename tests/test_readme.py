@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import usechat
-from usechat import AsyncChatSession
+from usechat import AsyncChatSession, ChatSession
 from usechat.testing import FakeServer, text_reply
 from usechat.transport.http import DEFAULT_TIMEOUT
 from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
@@ -19,16 +19,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_first_screen_has_a_program_that_runs() -> None:
-    first_lines = "\n".join(README.split("\n")[:30])
+def test_the_first_programs_run() -> None:
+    first_lines = "\n".join(README.split("\n")[:40])
+    assert "import ChatSession" in first_lines
     assert "asyncio.run(main())" in first_lines
-    assert PROGRAMS[0].count("\n") <= 12
-    with FakeServer([text_reply("Hello."), text_reply("Then this.")]) as server:
-        program = PROGRAMS[0].replace("http://localhost:3000/api/chat", server.url)
-        command = [sys.executable, "-W", "error", "-c", program]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.stderr == ""
-    assert run.stdout == "completed Hello.\nThen this."
+    said = []
+    for program in PROGRAMS[:2]:
+        assert program.count("\n") <= 12
+        with FakeServer([text_reply("Hello."), text_reply("Then this.")]) as server:
+            program = program.replace("http://localhost:3000/api/chat", server.url)
+            command = [sys.executable, "-W", "error", "-c", program]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.stderr == ""
+        said.append(run.stdout)
+    assert said == ["Hello.Then this.\n", "completed Hello.\nThen this."]
 
 
 def test_all_programs_are_python() -> None:
@@ -39,7 +43,7 @@ def test_all_programs_are_python() -> None:
 def test_the_table_of_defaults_is_true() -> None:
     table = README.split("## What it does when nothing is said")[1].split("##")[0]
     said = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", table, re.MULTILINE))
-    parameters = inspect.signature(AsyncChatSession).parameters
+    parameters = inspect.signature(ChatSession).parameters
     for name in ("when_busy", "throttle"):
         assert said[name].strip('"') == str(parameters[name].default)
     assert said["protocol"] == '"ui"'
@@ -58,4 +62,5 @@ def test_the_actions_in_the_table_exist() -> None:
     rows = [row.split("|")[2] for row in table.split("\n") if row.startswith("| `")]
     names = {name for row in rows for name in re.findall(r"`(\w+)\(", row)}
     assert names
-    assert [name for name in names if not hasattr(AsyncChatSession, name)] == []
+    there = {*dir(ChatSession), *dir(AsyncChatSession)}
+    assert names - there == set()

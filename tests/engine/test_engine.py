@@ -188,6 +188,15 @@ def test_other_messages_can_be_put_in_place() -> None:
     assert chat.events(MessagesReplaced) == [MessagesReplaced(0)]
 
 
+def test_messages_that_were_made_of_others_are_put_only_in_place_of_those() -> None:
+    chat = conversation()
+    before = chat.messages
+    assert chat.run(chat.engine.set_messages((), before[:1])) is False
+    assert chat.messages is before
+    assert chat.run(chat.engine.set_messages((), before)) is True
+    assert chat.messages == ()
+
+
 def test_an_error_can_be_cleared() -> None:
     chat = Chat()
     chat.send()

@@ -302,7 +302,8 @@ def wire_form(model: BaseModel, **options: Any) -> Fields:
     try:
         return model.model_dump(**options)
     except PydanticSerializationError as error:
-        raise KeyboardInterrupt if "KeyboardInterrupt" in str(error) else error from None
+        raised = KeyboardInterrupt() if "KeyboardInterrupt" in str(error) else error
+        raise raised from error.__cause__
 
 
 def _partial_of(fields: Mapping[str, Any]) -> PartialToolCall:

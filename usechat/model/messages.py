@@ -17,6 +17,7 @@ from pydantic import (
 
 from usechat.errors import InvalidArgumentError
 from usechat.model.json import dumps
+from usechat.model.markdown import markdown_of_message
 from usechat.model.parts import (
     DynamicToolPart,
     Part,
@@ -80,6 +81,10 @@ class UIMessage(WireModel):
     def pending(self) -> tuple[ToolPart | DynamicToolPart, ...]:
         """The tool calls that wait for an output or an approval from this side."""
         return tuple(part for part in self.tool_parts if part.waits)
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows of it; see ``usechat.model.markdown``."""
+        return markdown_of_message(self)
 
     def encoded(self) -> bytes:
         """The message as JSON for a request; made once and kept."""

@@ -260,7 +260,9 @@ class Actions(SessionBase[TurnT]):
         return self._act(self._engine.send_queued_message_now(message_id))
 
     def _act(self, steps: Steps[TurnState]) -> TurnT:
-        return self._turn(self._run(steps))
+        turn = self._run(steps)
+        with self._guard:
+            return self._turn(turn)
 
 
 def _options(request: RequestArguments) -> RequestOptions:

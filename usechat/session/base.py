@@ -25,6 +25,7 @@ from usechat.engine.status import ChatStatus
 from usechat.errors import CallbackError, InvalidArgumentError
 from usechat.model.chunks import DataChunk, ToolCall
 from usechat.model.ids import generate_id as default_generate_id
+from usechat.model.markdown import markdown_of_messages, safe_markdown
 from usechat.model.messages import UIMessage
 from usechat.session.checks import check, checked_messages
 from usechat.session.observers import Observers, Subscription, must_be_plain
@@ -35,6 +36,9 @@ from usechat.transport.options import HttpOptions
 TurnT = TypeVar("TurnT")
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
+
+
+_NOTHING = nullcontext()
 
 
 class SessionBase(ABC, Generic[TurnT]):
@@ -98,14 +102,19 @@ class SessionBase(ABC, Generic[TurnT]):
         self._throttle = throttle
         self._input = input
         self._view: ChatState | None = None
-        self._guard: AbstractContextManager[object] = nullcontext()
-        """Held while the engine is looked at or changed, never while calling out."""
         self._observers = Observers(self._engine.outbox, self, on_observer_error)
         self._prepare()
 
     def __repr__(self) -> str:
         count = len(self._engine.history)
         return f"<{type(self).__name__} {self.status}, {count} messages, {self._transport!r}>"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the messages, and what went wrong. No HTML comes through."""
+        parts = [markdown_of_messages(self.messages) or f"*{self.status}, no messages*"]
+        if self.error is not None:
+            parts.append(f"**{type(self.error).__name__}** {safe_markdown(str(self.error))}")
+        return "\n\n".join(parts)
 
     # ------------------------------------------------------------------ state
 
@@ -212,6 +221,11 @@ class SessionBase(ABC, Generic[TurnT]):
         return decorate
 
     # ------------------------------------------------------------- machinery
+
+    @property
+    def _guard(self) -> AbstractContextManager[object]:
+        """Held while the engine is looked at or changed, never while calling out."""
+        return _NOTHING
 
     @abstractmethod
     def _prepare(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -89,6 +90,12 @@ class HostFlush:
         outbox = self._engine.outbox
         return bool(self._piece is not None or self._inbox or outbox.changed or self.outgoing)
 
+    @property
+    def pressing(self) -> bool:
+        """Whether there is something to do that does not wait for the throttle."""
+        to_apply = self._piece is not None or bool(self._inbox)
+        return to_apply or bool(self.outgoing) or self._engine.outbox.urgent
+
     def run(self, *, throttled: bool) -> bool:
         """Apply what came, for a while, and tell of it.
 
@@ -168,9 +175,15 @@ class HostFlush:
         return None
 
     def _drive(self, steps: Steps[None]) -> None:
+        with self.calling():
+            self._host.drive(steps)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """While callbacks may run, what they wait for cannot be waited for here."""
         self.driving += 1
         try:
-            self._host.drive(steps)
+            yield
         finally:
             self.driving -= 1
 

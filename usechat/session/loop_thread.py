@@ -25,8 +25,14 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonThreads())
         self._tasks: set[asyncio.Task[Any]] = set()  # a loop holds its tasks weakly
-        self._thread = threading.Thread(target=self._loop.run_forever, name="usechat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="usechat", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
 
     @property
     def is_current(self) -> bool:

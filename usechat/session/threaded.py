@@ -3,47 +3,32 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
-from httpx import AsyncClient
 from typing_extensions import Self, Unpack
 
 from usechat.engine.core import WhenBusy
 from usechat.engine.events import Batch, ChatState
 from usechat.engine.exchange import Callout, Finish, Response, Steps, TurnState
-from usechat.errors import ChatBusyError, DispatchError, QueuePausedError
 from usechat.model.chunks import DataChunk, ToolCall
 from usechat.model.ids import generate_id as default_generate_id
 from usechat.model.messages import UIMessage
 from usechat.session.actions import Actions, MessageInput, SendArguments
-from usechat.session.courier import Courier, Dispatch, OwnThread
-from usechat.session.guard import Guard, IdsAhead, ReenteredError
-from usechat.session.host_flush import FlushHost, HostFlush
-from usechat.session.inbox import Inbox
-from usechat.session.loop_thread import running_loop_thread
+from usechat.session.courier import Dispatch
+from usechat.session.guard import IdsAhead, ReenteredError
+from usechat.session.hosting import Hosting
 from usechat.session.observers import must_be_plain
-from usechat.session.reader import Reader
 from usechat.session.sync_turn import Turn
 from usechat.session.toolkits import warn_without_dispatch
-from usechat.session.waiting import News
 from usechat.transport.base import ChatTransport
-from usechat.transport.http import HttpTransport
 from usechat.transport.options import HttpOptions
 
 T = TypeVar("T")
 
-# How long close() waits for sockets to be closed and observers to be told, in seconds.
-_CLOSE_TIMEOUT = 1.0
-# To keep the state costs at most this part of the time that flushes take.
-_PUBLISH_SHARE = 0.05
 
 _sessions: WeakSet[ChatSession] = WeakSet()
 
@@ -137,48 +122,21 @@ class ChatSession(Actions[Turn]):
         # A turn has one face, whoever gets it; it holds its state, so that the id stays its own.
         self._turns: WeakValueDictionary[int, Turn] = WeakValueDictionary()
         self._engine.view_of = self._turn_over
-        self._calling = 0
-        self._next_publish = 0.0
-        self._checkpoint = self._engine.checkpoint()
-        # Who may flush before any flush has come to the host.
-        self._maker = threading.get_ident() if self._dispatch is not None else None
-        self._connect()
+        self._hosting = Hosting(
+            self._engine,
+            self._transport,
+            self._owns_transport,
+            self._dispatch,
+            self._throttle,
+            self._ids,
+            self._call_all,
+            self._tell,
+        )
         _sessions.add(self)
 
-    def _connect(self) -> None:
-        """Make what belongs to this process: locks, threads, what is on its way."""
-        self._own_thread: OwnThread | None = None
-        dispatch = self._dispatch
-        if dispatch is None:
-            dispatch = self._own_thread = OwnThread()
-        self._turns_lock = threading.RLock()
-        self._guard = self._lock = Guard(self._restore, self._ids)
-        self._news = News()
-        self._inbox = Inbox()
-        self._reader = Reader(self._engine, self._transport, self._inbox, self._came)
-        self._flush = HostFlush(
-            self._engine,
-            self._lock,
-            self._inbox,
-            FlushHost(
-                drive=self._drive,
-                tell=self._tell,
-                took=self._reader.make_room,
-                publish=self._publish_cheaply,
-                due=lambda: self._courier.due_in() <= 0,
-                telling=lambda: self._courier.delivered(),
-            ),
-        )
-        self._courier = Courier(
-            dispatch,
-            self._throttle,
-            self._flush_now,
-            self._left,
-            self._host_gone,
-        )
-        weakref.finalize(self, _let_go, self._own_thread).atexit = False
-        if self._owns_transport:
-            self._transport.made_client = _close_when_collected  # type: ignore[attr-defined]
+    @property
+    def _guard(self) -> AbstractContextManager[object]:
+        return self._hosting.guard
 
     # -------------------------------------------------------------- lifetime
 
@@ -208,242 +166,76 @@ class ChatSession(Actions[Turn]):
         """End the running turn. What came stays."""
         try:
             super().stop()
-        except ReenteredError:  # in a signal handler, which came in the middle of a change
-            self._flush.outgoing.append(super().stop)
-            self._courier.want(True)
+        except ReenteredError:  # in a signal handler
+            self._hosting.stop_later(super().stop)
 
     def close(self) -> None:
-        """Stop, close what the session has opened; nothing can be sent any more."""
-        self._run(self._engine.close())
-        if self._flush.needed:
-            self._courier.want(True)
-        thread = running_loop_thread()
-        if thread is not None and not thread.is_current:
-            wait({self._reader.close(self._owns_transport)}, _CLOSE_TIMEOUT)
-        if self._own_thread is not None:
-            self._own_thread.end()
-            self._own_thread.join(_CLOSE_TIMEOUT)
+        """Stop, close what the session has opened; nothing can be sent any more.
 
-    # ----------------------------------------------------------------- state
+        It waits for that, but never for longer than 2 s.
+        """
+        self._run(self._engine.close())
+        self._hosting.close()
+
+    # ------------------------------------------------------------- machinery
 
     @property
     def _state(self) -> ChatState:
         shown = self._shown()
-        if shown is not None:
-            return shown
-        with suppress(ReenteredError):
-            if not self._lock.fresh:
-                self._publish()
-        return self._checkpoint.state
+        return self._hosting.state if shown is None else shown
 
     def _shown(self) -> ChatState | None:
-        return self._view if self._flush.is_here else None
-
-    def _publish(self) -> None:
-        """Keep the state as it is now, for whoever looks and for after an interrupt."""
-        with self._lock:
-            self._checkpoint = self._engine.checkpoint()
-            self._lock.fresh = True
-
-    def _publish_cheaply(self) -> None:
-        """Keep the state after a flush, unless its size makes that a great part of the work."""
-        began = monotonic()
-        if began >= self._next_publish:
-            self._publish()
-            self._next_publish = began + (monotonic() - began) / _PUBLISH_SHARE
-
-    def _restore(self) -> None:
-        self._engine.restore(self._checkpoint)
-
-    # --------------------------------------------------------------- actions
+        return self._view if self._hosting.flush.is_here else None
 
     def _turn(self, state: TurnState) -> Turn:
-        with self._turns_lock:
-            turn = self._turns.get(id(state))
-            if turn is None:
-                turn = self._turns[id(state)] = Turn(state, self)
+        turn = self._turns.get(id(state))
+        if turn is None:
+            turn = self._turns[id(state)] = Turn(state, self)
         return turn
 
     def _turn_over(self, state: TurnState) -> Turn:
-        self._flush.ended.add(state)
+        self._hosting.flush.ended.add(state)
         return self._turn(state)
 
     def _run(self, steps: Steps[T]) -> T:
         try:
             return super()._run(steps)
         finally:
-            self._publish()
+            self._hosting.publish()
 
     def _call(self, call: Callout) -> Any:
         if call.name == "send_automatically_when":  # its answer is needed here and now
             return super()._call(call)
-        if self._flush.is_here:
-            self._calling += 1
-            try:
-                return super()._call(call)
-            finally:
-                self._calling -= 1
-        with self._guard:
-            self._flush.collect()
-            self._flush.outgoing.append(partial(super()._call, call))
-        return None
-
-    def _drive(self, steps: Steps[Any]) -> Any:
-        """Drive an operation of the engine in a flush."""
-        try:
-            return self._call_all(steps)
-        finally:
-            self._progressed()
+        if not self._hosting.flush.is_here:
+            return self._hosting.call_later(partial(super()._call, call))
+        with self._hosting.flush.calling():
+            return super()._call(call)
 
     def _progressed(self) -> None:
-        try:
-            self._reader.follow()
-        except DispatchError as error:
-            self._host_gone(error)
-        self._news.tell()
-
-    # ------------------------------------------------------------- observers
-
-    def _came(self, urgent: bool) -> None:
-        """Something was read. On the loop's thread."""
-        self._news.tell()
-        self._courier.want(urgent)
+        self._hosting.progressed()
 
     def _deliver(self) -> None:
-        if self._flush.is_here:
-            self._flush.tell()
-        elif self._flush.needed:
-            self._courier.want(self._engine.outbox.urgent or bool(self._flush.outgoing))
-
-    def _flush_now(self) -> None:
-        """What ``dispatch`` brings to the host's thread."""
-        try:
-            self._flush.run(throttled=False)
-        finally:
-            self._news.tell()
-
-    def _left(self) -> bool | None:
-        return self._flush.cut_short if self._flush.needed else None
+        self._hosting.deliver()
 
     def _tell(self, batch: Batch) -> None:
-        if self._own_thread is not None and self._observers:
+        if self._dispatch is None and self._observers:
             warn_without_dispatch()
         super()._tell(batch)
-
-    def _host_gone(self, error: Exception | None) -> None:
-        """Nobody will run the flushes: the turn ends, and nobody is told."""
-        failure = DispatchError(
-            "The host of the chat is gone: dispatch "
-            + (f"raised {type(error).__name__}: {error}" if error else "threw the function away.")
-        )
-        failure.__cause__ = error
-        exchange = self._engine.exchange
-        if exchange is not None:
-            with self._guard:
-                steps = self._engine.fail(exchange, failure)
-                with suppress(StopIteration):
-                    while True:
-                        steps.send(None)
-        self._flush.forget()
-        self._publish()
-        with suppress(DispatchError):
-            self._reader.follow()
-        self._news.tell()
-
-    # --------------------------------------------------------------- waiting
 
     def _wait(self, turn: TurnState, ready: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a turn is over and told of, or something is ready."""
         try:
-            self._wait_until(turn, ready, None if timeout is None else monotonic() + timeout)
+            self._hosting.wait(turn, ready, timeout)
         except Exception:
             raise
         except BaseException:  # Ctrl-C
             self._run(self._engine.stop_turn(turn))
             raise
 
-    def _wait_until(self, turn: TurnState, ready: Callable[[], bool], until: float | None) -> None:
-        while True:
-            seen = self._news.count
-            if ready() or self._is_settled(turn):
-                return
-            self._check_may_wait(turn)
-            left = None if until is None else until - monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError("The turn is not over yet. It goes on.")
-            if self._is_host():
-                self._work_or_wait(seen, left)
-            else:
-                self._news.wait(seen, left)
-
-    def _is_settled(self, turn: TurnState) -> bool:
-        """Whether a turn is over and the observers know; those who are being told wait not."""
-        with self._guard:
-            return turn.over and (self._flush.is_here or turn not in self._flush.ended)
-
-    def _is_host(self) -> bool:
-        return threading.get_ident() == (self._flush.thread or self._maker)
-
-    def _work_or_wait(self, seen: int, left: float | None) -> None:
-        """On the host's thread: do what its loop would be asked to do, or wait for that."""
-        if self._flush.is_here:  # in an observer, which is being told of something
-            if not self._flush.apply():
-                self._news.wait(seen, left)
-            return
-        self._courier.hold()
-        try:
-            if not self._flush.run(throttled=True):
-                self._news.wait(seen, left)
-            elif self._news.count == seen and not self._flush.cut_short:
-                if self._flush.needed:
-                    due = max(0.0, self._courier.due_in())
-                    left = due if left is None else min(due, left)
-                self._news.wait(seen, left)
-        finally:
-            self._courier.release()
-
-    def _check_may_wait(self, turn: TurnState) -> None:
-        thread = running_loop_thread()
-        inside = self._flush.is_here and (self._calling or self._flush.driving)
-        if inside or (thread is not None and thread.is_current):
-            raise ChatBusyError(
-                "This is called by what moves the chat on (a callback), and would wait for itself. "
-                "Wait on another thread, or let an observer of TurnFinished go on."
-            )
-        with self._guard:
-            if turn.queued and self._engine.exchange is None and self._engine.queue.paused:
-                raise QueuePausedError(
-                    "This message waits in a queue that a stop or an error has paused. "
-                    "Send something, or send_queued_message_now()."
-                )
-
-    # ------------------------------------------------------------------ fork
-
     def _forked(self) -> None:
-        """In a child process: the parent's threads are not here, and its sockets not to be used."""
-        torn = self._lock.torn
-        checkpoint = self._checkpoint if torn else self._engine.checkpoint()
-        self._checkpoint = checkpoint
-        self._engine.restore(checkpoint)
+        """In a child process, which has none of the parent's threads."""
         self._observers.forked()
-        self._connect()
-
-
-def _let_go(own_thread: OwnThread | None) -> None:
-    """What is left of a session that was collected."""
-    if own_thread is not None:
-        own_thread.end()
-
-
-def _close_when_collected(transport: HttpTransport, client: AsyncClient) -> None:
-    """Close a transport's client where the transport, with its session, is just dropped."""
-    weakref.finalize(transport, _close_client, client).atexit = False
-
-
-def _close_client(client: AsyncClient) -> None:
-    thread = running_loop_thread()
-    if thread is not None and thread.is_alive:
-        thread.call(lambda: thread.start(client.aclose()))
+        self._hosting.forked()
 
 
 def _after_fork() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from usechat.engine.exchange import Outcome, TurnState
 from usechat.engine.turn_text import text_of_turn
 from usechat.errors import IncompleteReplyError, PendingToolError, UseChatError
+from usechat.model.markdown import markdown_of_message, safe_markdown
 from usechat.model.messages import UIMessage
 from usechat.model.parts import DynamicToolPart, ToolPart
 
@@ -33,6 +34,14 @@ class TurnBase:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.outcome or ('queued' if self.queued else 'running')}>"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the message, and how it ended. No HTML comes through."""
+        parts = [] if self.message is None else [markdown_of_message(self.message)]
+        parts.append(f"*{self.outcome or ('queued' if self.queued else 'running')}*")
+        if self.error is not None:
+            parts[-1] += f" {safe_markdown(str(self.error))}"
+        return "\n\n".join(parts)
 
     @property
     def over(self) -> bool:
