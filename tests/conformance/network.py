@@ -25,23 +25,33 @@ class Connection(httpx.AsyncByteStream):
     def release(self) -> None:
         self.delivered += 1
         self.released.append(self.items.pop(0))
+        self.awaken()
+
+    def awaken(self) -> None:
         self.wake.set()
+
+    def end(self) -> None:
+        self.closed = True
+
+    async def until_released(self) -> None:
+        """Wait for the next item: the session has asked for it."""
+        self.wake = anyio.Event()
+        await self.wake.wait()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while True:
             while not self.released:
-                self.wake = anyio.Event()
-                await self.wake.wait()
+                await self.until_released()
             item = self.released.pop(0)
             if item is None or isinstance(item, Exception):
-                self.closed = True
+                self.end()
                 if item is None:
                     return
                 raise item
             yield item
 
     async def aclose(self) -> None:
-        self.closed = True
+        self.end()
 
 
 class Network(httpx.AsyncBaseTransport):
@@ -65,14 +75,22 @@ class Network(httpx.AsyncBaseTransport):
         if reply.get("refuse"):
             raise httpx.ConnectError(str(reply["refuse"]), request=request)
         if reply.get("hangHeaders"):
-            await anyio.sleep_forever()
+            await self.hang()
         status = reply.get("status", 200)
         headers = reply.get("headers", {})
         if reply.get("nullBody") or status in NO_BODY:
             return httpx.Response(status, headers={**headers, "content-length": "0"})
-        connection = Connection(self.items(reply, request))
+        connection = self.connection(self.items(reply, request))
         self.connections.append(connection)
         return httpx.Response(status, headers=headers, stream=connection)
+
+    async def hang(self) -> None:
+        """Wait for headers that never come."""
+        await anyio.sleep_forever()
+
+    def connection(self, items: list[Any]) -> Connection:
+        """The body of a response."""
+        return Connection(items)
 
     def items(self, reply: dict[str, Any], request: httpx.Request) -> list[Any]:
         items: list[Any] = pieces_of(reply, self.protocol)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Plays scenarios against AsyncChatSession and writes a trace of each.
+"""Plays scenarios against AsyncChatSession or ChatSession and writes a trace of each.
 
     python tests/conformance/play.py < scenarios.jsonl > traces.jsonl
+    python tests/conformance/play.py --threaded < scenarios.jsonl > traces.jsonl
     python tests/conformance/play.py --partial-json < texts.jsonl > values.jsonl
 
 A scenario is a chat with a scripted server and a list of actions; a trace is all that a caller can
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -20,22 +22,26 @@ import anyio
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from async_player import AsyncPlayer
 from network import Network
-from player import Player
+from threaded_network import ThreadedNetwork
+from threaded_player import ThreadedPlayer
 
 from usechat.engine.partial_json import UNDEFINED, parse_partial_json
 from usechat.model.json import dumps
 
 
-def trace_of(scenario: dict, backend: str = "asyncio") -> dict:
+def trace_of(scenario: dict, host: str = "asyncio") -> dict:
     """Play one scenario.
 
     Args:
         scenario: as it stands in a line of the file.
-        backend: ``asyncio`` or ``trio``.
+        host: ``asyncio`` or ``trio``, for AsyncChatSession; ``thread``, for ChatSession.
     """
-    network = Network(scenario.get("replies", []), scenario.get("init", {}).get("protocol", "ui"))
-    return anyio.run(Player(scenario, network).play, backend=backend)
+    script = scenario.get("replies", []), scenario.get("init", {}).get("protocol", "ui")
+    if host == "thread":
+        return ThreadedPlayer(scenario, ThreadedNetwork(*script)).play()
+    return anyio.run(AsyncPlayer(scenario, Network(*script)).play, backend=host)
 
 
 def partial_json(text: str | None) -> dict:
@@ -49,7 +55,11 @@ def partial_json(text: str | None) -> dict:
 
 
 def main() -> None:
-    play = partial_json if "--partial-json" in sys.argv[1:] else trace_of
+    play = trace_of
+    if "--partial-json" in sys.argv[1:]:
+        play = partial_json
+    elif "--threaded" in sys.argv[1:]:
+        play = partial(trace_of, host="thread")
     for line in sys.stdin:
         if line.strip():
             print(json.dumps(play(json.loads(line))), flush=True)

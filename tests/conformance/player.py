@@ -1,15 +1,13 @@
-"""Plays one scenario: its steps, the ticks between them, and what is recorded."""
+"""Plays one scenario: what is done and what is recorded, whichever session it is."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-import anyio
-import anyio.abc
-import anyio.lowlevel
 import httpx
 from network import Network
 
@@ -17,6 +15,7 @@ from usechat import (
     AsyncChatSession,
     AsyncTurn,
     CallbackError,
+    ChatSession,
     ErrorChanged,
     Event,
     Finish,
@@ -29,7 +28,6 @@ from usechat import (
     PartDone,
     PartUpdated,
     QueueChanged,
-    QueuePausedError,
     ReasoningDelta,
     ServerError,
     StatusChanged,
@@ -37,13 +35,16 @@ from usechat import (
     TextDelta,
     ToolInputDelta,
     TransportError,
+    Turn,
     UseChatError,
     last_assistant_message_is_complete_with_approval_responses,
     last_assistant_message_is_complete_with_tool_calls,
 )
 from usechat.model.json import dumps
 
-CHECKPOINTS = 12  # after each item: enough for the chat to have nothing more to do
+AnySession = AsyncChatSession | ChatSession
+AnyTurn = AsyncTurn | Turn
+
 PREDICATES = {
     "tool-calls": last_assistant_message_is_complete_with_tool_calls,
     "approvals": last_assistant_message_is_complete_with_approval_responses,
@@ -96,14 +97,20 @@ class Player:
     Args:
         scenario: the scenario.
         network: what its requests go to.
+
+    Attributes:
+        chat: the session, once it is made.
+        turns: what the actions returned.
     """
+
+    chat: Any  # an AnySession: their actions and their state are alike
 
     def __init__(self, scenario: dict[str, Any], network: Network) -> None:
         self.scenario = scenario
         self.network = network
         self.events: list[dict[str, Any]] = []
         self.answers = scenario.get("onToolCall", {})
-        self.waiting: dict[int, AsyncTurn] = {}
+        self.turns: list[AnyTurn] = []
         self.recording = True
         self.changed = False
 
@@ -111,7 +118,8 @@ class Player:
         if self.recording:
             self.events.append(event)
 
-    def session(self) -> AsyncChatSession:
+    def options(self) -> dict[str, Any]:
+        """The arguments of the session, as the scenario wants them."""
         init = self.scenario.get("init", {})
         ids = itertools.count()
         options: dict[str, Any] = {
@@ -123,24 +131,31 @@ class Player:
             )
             if key in init
         }
-        chat = AsyncChatSession(
-            init.get("api", "/api/chat"),
-            base_url="http://player",
-            client=httpx.AsyncClient(transport=self.network),
-            id=init.get("id"),
-            messages=init.get("messages", []),
-            generate_id=lambda: f"id-{next(ids)}",
-            send_automatically_when=PREDICATES.get(init.get("sendAutomaticallyWhen", "")),
-            when_busy="queue" if init.get("queue") else "reject",
-            protocol=init.get("protocol", "ui"),
-            strict=True,
-            throttle=None,
-            on_error=lambda error: self.emit({"e": "onError", "v": text_of(error)}),
-            on_finish=self.on_finish,
-            on_data=lambda data: self.emit({"e": "data", "v": wire(data)}),
-            on_tool_call=self.on_tool_call,
+        return {
+            "api": init.get("api", "/api/chat"),
+            "base_url": "http://player",
+            "client": httpx.AsyncClient(transport=self.network),
+            "id": init.get("id"),
+            "messages": init.get("messages", []),
+            "generate_id": lambda: f"id-{next(ids)}",
+            "send_automatically_when": PREDICATES.get(init.get("sendAutomaticallyWhen", "")),
+            "when_busy": "queue" if init.get("queue") else "reject",
+            "protocol": init.get("protocol", "ui"),
+            "strict": True,
+            "throttle": None,
+            "on_error": lambda error: self.emit({"e": "onError", "v": text_of(error)}),
+            "on_finish": self.on_finish,
+            "on_data": lambda data: self.emit({"e": "data", "v": wire(data)}),
+            "on_tool_call": self.on_tool_call,
             **options,
-        )
+        }
+
+    def observe(self, chat: AnySession) -> None:
+        """Record what a chat tells.
+
+        Args:
+            chat: the chat.
+        """
         self.shown = chat.messages
         for kind in MESSAGE_EVENTS:
             chat.on(kind, self.on_message_event)
@@ -148,12 +163,11 @@ class Player:
         chat.on(StatusChanged, lambda e: self.emit({"e": "status", "v": e.status}))
         chat.on(ErrorChanged, self.on_error_changed)
         chat.on(QueueChanged, lambda e: self.emit({"e": "queue", "v": wire(e.messages)}))
-        return chat
 
     def on_message_event(self, event: Event) -> None:
         self.changed = True
 
-    def on_flush(self, chat: AsyncChatSession) -> None:
+    def on_flush(self, chat: AnySession) -> None:
         # A delta of half a character changes a message, but there is nothing of it to tell yet.
         if self.changed or chat.messages != self.shown:
             self.changed = False
@@ -192,83 +206,58 @@ class Player:
         else:
             self.act(lambda: self.chat.add_tool_output(call.tool_call_id, output))
 
-    def act(self, action: Callable[[], AsyncTurn | None]) -> None:
-        """Do something; a turn that comes of it is awaited in a task of its own."""
+    def act(self, action: Callable[[], AnyTurn | None]) -> None:
+        """Do something, and keep the turn that comes of it."""
         try:
             turn = action()
         except UseChatError as error:
             self.emit({"e": "throw", "v": {"name": kind_of(error), "message": str(error)}})
             return
         if turn is not None:
-            self.waiting[id(turn)] = turn
-            self.tasks.start_soon(self.wait_for, turn)
+            self.turns.append(turn)
+            self.begun(turn)
 
-    async def wait_for(self, turn: AsyncTurn) -> None:
-        try:
-            await turn
-        except QueuePausedError:
-            return
-        self.waiting.pop(id(turn), None)
+    def begun(self, turn: AnyTurn) -> None:
+        """An action has returned a turn."""
 
-    async def settle(self) -> None:
-        for _ in range(CHECKPOINTS):
-            await anyio.lowlevel.checkpoint()
+    def moves(self) -> Iterator[int | None]:
+        """Do the steps; each item is how far the network is to move then: None, to its end."""
+        for step in self.scenario.get("steps", []):
+            do = step["do"]
+            if do in ("deliver", "stopAfter"):
+                yield step["n"]
+            if do not in ("deliver", "wait"):
+                self.act(partial(getattr(self, "do_" + do), step))
+            if do != "deliver":
+                yield 0 if step.get("nowait") else None
+        yield None
 
-    async def idle(self) -> None:
-        await self.settle()
-        while self.network.tick():
-            await self.settle()
-
-    async def deliver(self, count: int) -> None:
-        await self.settle()
-        for _ in range(count):
-            if not self.network.tick():
-                break
-            await self.settle()
-
-    async def step(self, step: dict[str, Any]) -> None:
-        do = step["do"]
-        if do == "deliver":
-            await self.deliver(step["n"])
-            return
-        if do == "stopAfter":
-            await self.deliver(step["n"])
-        if do != "wait":
-            self.act(lambda: getattr(self, "do_" + do)(step))
-        await (self.settle() if step.get("nowait") else self.idle())
-
-    async def play(self) -> dict[str, Any]:
-        async with self.session() as self.chat, anyio.create_task_group() as self.tasks:
-            for step in self.scenario.get("steps", []):
-                await self.step(step)
-            await self.idle()
-            if any(not (turn.over or turn.queued) for turn in self.waiting.values()):
-                self.emit({"e": "timeout"})
-            error = self.chat.error
-            trace = {
-                "name": self.scenario["name"],
-                "requests": self.network.requests,
-                "events": self.events,
-                "final": {
-                    "messages": wire(self.chat.messages),
-                    "status": self.chat.status,
-                    "error": None if error is None else text_of(error),
-                },
-            }
-            self.recording = False
-            self.chat.stop()
-            self.tasks.cancel_scope.cancel()
-        return trace
+    def trace(self) -> dict[str, Any]:
+        """All that was observed; nothing more is recorded."""
+        if any(not (turn.over or turn.queued) for turn in self.turns):
+            self.emit({"e": "timeout"})
+        self.recording = False
+        error = self.chat.error
+        return {
+            "name": self.scenario["name"],
+            "requests": self.network.requests,
+            "events": self.events,
+            "final": {
+                "messages": wire(self.chat.messages),
+                "status": self.chat.status,
+                "error": None if error is None else text_of(error),
+            },
+        }
 
     # ---------------------------------------------------------------- actions
 
-    def do_sendMessage(self, step: dict[str, Any]) -> AsyncTurn:
+    def do_sendMessage(self, step: dict[str, Any]) -> AnyTurn:
         return self.chat.send_message(step.get("message"), **options_of(step))
 
-    def do_regenerate(self, step: dict[str, Any]) -> AsyncTurn:
+    def do_regenerate(self, step: dict[str, Any]) -> AnyTurn:
         return self.chat.regenerate(step.get("messageId"), **options_of(step))
 
-    def do_resumeStream(self, step: dict[str, Any]) -> AsyncTurn:
+    def do_resumeStream(self, step: dict[str, Any]) -> AnyTurn:
         return self.chat.resume_stream(**options_of(step))
 
     def do_stop(self, step: dict[str, Any]) -> None:
@@ -282,14 +271,14 @@ class Player:
     def do_clearError(self, step: dict[str, Any]) -> None:
         self.chat.clear_error()
 
-    def do_addToolOutput(self, step: dict[str, Any]) -> AsyncTurn:
+    def do_addToolOutput(self, step: dict[str, Any]) -> AnyTurn:
         if step.get("state") == "output-error":
             return self.chat.add_tool_output(
                 step["toolCallId"], error_text=step["errorText"], **options_of(step)
             )
         return self.chat.add_tool_output(step["toolCallId"], step["output"], **options_of(step))
 
-    def do_addToolApprovalResponse(self, step: dict[str, Any]) -> AsyncTurn:
+    def do_addToolApprovalResponse(self, step: dict[str, Any]) -> AnyTurn:
         return self.chat.add_tool_approval_response(
             step["id"], step["approved"], step.get("reason"), **options_of(step)
         )
@@ -297,7 +286,7 @@ class Player:
     def do_removeQueuedMessage(self, step: dict[str, Any]) -> None:
         self.chat.remove_queued_message(step["id"])
 
-    def do_sendQueuedMessageNow(self, step: dict[str, Any]) -> AsyncTurn:
+    def do_sendQueuedMessageNow(self, step: dict[str, Any]) -> AnyTurn:
         return self.chat.send_queued_message_now(step["id"])
 
 

@@ -80,7 +80,7 @@ class Courier:
         self._due = 0.0  # when the next flush may be asked for
         self._under_way = False
         self._timer_runs = False
-        self._held = 0
+        self._held: set[int] = set()
 
     def want(self, urgent: bool) -> None:
         """There is something to flush. From any thread.
@@ -118,12 +118,14 @@ class Courier:
     def hold(self) -> None:
         """The host flushes by itself while it waits, and needs not be asked."""
         with self._lock:
-            self._held += 1
+            self._held.add(threading.get_ident())
 
     def release(self) -> None:
-        """The host waits no longer."""
+        """The host waits no longer; nothing if it did not hold."""
         with self._lock:
-            self._held -= 1
+            if threading.get_ident() not in self._held:
+                return
+            self._held.remove(threading.get_ident())
         self._see_to_the_rest()
 
     def _run(self) -> None:
@@ -153,7 +155,7 @@ class OwnThread:
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ended = False
 
     def __call__(self, function: Callable[[], object]) -> None:

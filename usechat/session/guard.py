@@ -37,6 +37,7 @@ class Guard:
         self._ids = ids
         self._inside = False
         self._torn = False
+        self._later: deque[Callable[[], object]] = deque()
 
     @property
     def torn(self) -> bool:
@@ -71,6 +72,16 @@ class Guard:
         finally:
             self._inside = False
             self._lock.release()
+        while self._later:
+            self._later.popleft()()
+
+    def later(self, function: Callable[[], object]) -> None:
+        """Call a function as soon as this thread, which holds this, has let it go.
+
+        Args:
+            function: what could not be done in the middle of a change.
+        """
+        self._later.append(function)
 
     def _mend(self) -> None:
         if self._torn:

@@ -36,6 +36,7 @@ class FlushHost(NamedTuple):
         publish: keeps the state as it is now.
         due: whether the observers may be told now.
         telling: the observers are being told.
+        told: they have been told that turns are over.
     """
 
     drive: Callable[[Steps[Any]], Any]
@@ -44,6 +45,7 @@ class FlushHost(NamedTuple):
     publish: Callable[[], None]
     due: Callable[[], bool]
     telling: Callable[[], None]
+    told: Callable[[], None]
 
 
 class HostFlush:
@@ -209,6 +211,14 @@ class HostFlush:
                     break
         finally:
             self._telling = False
+            self._all_told()
+
+    def _all_told(self) -> None:
+        """Let those go on who wait until the observers know, be it that one was interrupted."""
+        with self._guard:
+            if not (self._engine.outbox.changed or self.outgoing):
+                self.ended.clear()
+        self._host.told()
 
     def collect(self) -> None:
         """Take what the engine has to tell, in its place after what waits. The guard is held."""

@@ -96,6 +96,7 @@ class Hosting:
                 publish=self._publish_cheaply,
                 due=lambda: self._courier.due_in() <= 0,
                 telling=lambda: self._courier.delivered(),
+                told=self._news.tell,
             ),
         )
         self._courier = Courier(
@@ -160,15 +161,6 @@ class Hosting:
         with self.guard:
             self.flush.collect()
             self.flush.outgoing.append(function)
-
-    def stop_later(self, stop: Callable[[], object]) -> None:
-        """Stop when this thread, which something interrupted, has left the engine.
-
-        Args:
-            stop: the action.
-        """
-        self.flush.outgoing.append(stop)
-        self._courier.want(True)
 
     def deliver(self) -> None:
         """Tell the observers what there is, here or on the host's thread."""
@@ -236,28 +228,26 @@ class Hosting:
             QueuePausedError: it waits in a queue that is paused.
             ChatBusyError: called by what the turn itself waits for.
         """
-        flushes = self._is_host() and not self.flush.is_here
-        if flushes:
-            self._courier.hold()
+        until = None if timeout is None else monotonic() + timeout
         try:
-            self._wait_until(turn, ready, None if timeout is None else monotonic() + timeout)
+            while True:
+                seen = self._news.count
+                if ready() or self._is_settled(turn):
+                    return
+                self._wait_for_more(turn, seen, until)
         finally:
-            if flushes:
-                self._courier.release()
+            self._courier.release()
 
-    def _wait_until(self, turn: TurnState, ready: Callable[[], bool], until: float | None) -> None:
-        while True:
-            seen = self._news.count
-            if ready() or self._is_settled(turn):
-                return
-            self._check_may_wait(turn)
-            left = None if until is None else until - monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError("The turn is not over yet. It goes on.")
-            if self._is_host():
-                self._work_or_wait(seen, left)
-            else:
-                self._news.wait(seen, left)
+    def _wait_for_more(self, turn: TurnState, seen: int, until: float | None) -> None:
+        self._check_may_wait(turn)
+        left = None if until is None else until - monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError("The turn is not over yet. It goes on.")
+        if self._is_host():
+            self._work_or_wait(seen, left)
+        else:
+            self._courier.release()  # flushes have come to another thread meanwhile
+            self._news.wait(seen, left)
 
     def _is_settled(self, turn: TurnState) -> bool:
         """Whether a turn is over and the observers know; those who are being told wait not."""
@@ -273,6 +263,7 @@ class Hosting:
             if not self.flush.apply():
                 self._news.wait(seen, left)
             return
+        self._courier.hold()
         due = max(0.0, self._courier.due_in())
         if self.flush.pressing or (self.flush.needed and not due):
             if self.flush.run(throttled=True):

@@ -116,13 +116,13 @@ class _Process:
     """What there is once a process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.thread: LoopThread | None = None
         self.kept: list[LoopThread] = []
         """Loops of the parent process: closed here, they would disturb its sockets."""
 
     def forked(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         if self.thread is not None:
             self.kept.append(self.thread)
             self.thread = None

@@ -167,7 +167,7 @@ class ChatSession(Actions[Turn]):
         try:
             super().stop()
         except ReenteredError:  # in a signal handler
-            self._hosting.stop_later(super().stop)
+            self._hosting.guard.later(super().stop)
 
     def close(self) -> None:
         """Stop, close what the session has opened; nothing can be sent any more.
