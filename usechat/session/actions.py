@@ -100,12 +100,16 @@ class Actions(SessionBase[TurnT]):
     def _take_input(self) -> str:
         """Empty the text box, and return what is to be sent of it: twice the same never is."""
         engine = self._engine
-        with self._guard:
+
+        def take() -> str:
             text = self._input
             unable = engine.closed or (engine.busy and engine.when_busy == "reject")
             if unable or not text.strip():
                 return ""
             self._put_input("")
+            return text
+
+        text = self._guarded(take)
         self._deliver()
         return text
 
@@ -261,8 +265,7 @@ class Actions(SessionBase[TurnT]):
 
     def _act(self, steps: Steps[TurnState]) -> TurnT:
         turn = self._run(steps)
-        with self._guard:
-            return self._turn(turn)
+        return self._guarded(lambda: self._turn(turn))
 
 
 def _options(request: RequestArguments) -> RequestOptions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar, overload
 
 from typing_extensions import Unpack
@@ -36,9 +35,6 @@ from usechat.transport.options import HttpOptions
 TurnT = TypeVar("TurnT")
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
-
-
-_NOTHING = nullcontext()
 
 
 class SessionBase(ABC, Generic[TurnT]):
@@ -130,8 +126,7 @@ class SessionBase(ABC, Generic[TurnT]):
     @property
     def id(self) -> str:
         """The chat's id."""
-        with self._guard:
-            return self._engine.chat_id
+        return self._guarded(lambda: self._engine.chat_id)
 
     @property
     def messages(self) -> tuple[UIMessage, ...]:
@@ -174,8 +169,7 @@ class SessionBase(ABC, Generic[TurnT]):
     @input.setter
     def input(self, text: str) -> None:
         check(input=text)
-        with self._guard:
-            self._put_input(text)
+        self._guarded(lambda: self._put_input(text))
         self._deliver()
 
     def _put_input(self, text: str) -> None:
@@ -222,10 +216,9 @@ class SessionBase(ABC, Generic[TurnT]):
 
     # ------------------------------------------------------------- machinery
 
-    @property
-    def _guard(self) -> AbstractContextManager[object]:
-        """Held while the engine is looked at or changed, never while calling out."""
-        return _NOTHING
+    def _guarded(self, function: Callable[[], T]) -> T:
+        """Call what looks at the engine or changes it, and calls nobody else."""
+        return function()
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -245,9 +238,8 @@ class SessionBase(ABC, Generic[TurnT]):
 
     def _change(self, change: Callable[[], None]) -> None:
         """Make a change of the engine's that calls nobody, and tell of it."""
-        with self._guard:
-            self._view = None
-            change()
+        self._view = None
+        self._guarded(change)
         self._progressed()
         self._deliver()
 
@@ -265,9 +257,7 @@ class SessionBase(ABC, Generic[TurnT]):
         failure: CallbackError | None = None
         try:
             while True:
-                with self._guard:
-                    self._view = None
-                    call = steps.send(answer) if failure is None else steps.throw(failure)
+                call = self._step(steps, answer, failure)
                 answer = failure = None
                 self._progressed()
                 if call.published and (self._throttle is None or self._engine.outbox.urgent):
@@ -280,8 +270,14 @@ class SessionBase(ABC, Generic[TurnT]):
             result: T = end.value
             return result
         finally:
-            with self._guard:
-                steps.close()  # at once, where an interrupt leaves it in the middle
+            self._guarded(steps.close)  # at once, where an interrupt leaves it in the middle
+
+    def _step(self, steps: Steps[T], answer: Any, failure: CallbackError | None) -> Callout:
+        self._view = None
+        if failure is not None:
+            error = failure
+            return self._guarded(lambda: steps.throw(error))
+        return self._guarded(lambda: steps.send(answer))
 
     def _call(self, call: Callout) -> Any:
         """Call a function of the user's.

@@ -44,12 +44,20 @@ class FlushCall:
         if run is not None:
             run()
 
+    def disown(self) -> None:
+        """Nobody needs to know any more what becomes of it."""
+        self._lost = _nothing
+
     def __del__(self) -> None:
         # On whatever thread and in the middle of whatever: only a note to the loop's thread.
-        if self._run is not None:
+        if getattr(self, "_run", None) is not None:  # Ctrl-C can hit before __init__
             thread = running_loop_thread()
             if thread is not None and thread.is_alive:
                 thread.call(self._lost)
+
+
+def _nothing() -> None:
+    """What a disowned flush does when it is lost."""
 
 
 class Courier:
@@ -88,24 +96,41 @@ class Courier:
         Args:
             urgent: whether it should not wait.
         """
+        calls: list[FlushCall] = []
+        try:
+            wait = self._claim(urgent)
+            if wait is None:
+                return
+            if wait > 0:
+                loop_thread().call_later(wait, self._time_is_up)
+            else:
+                calls.append(FlushCall(self._run, self._thrown_away))
+                self._dispatch(calls[0])
+        except Exception as error:
+            for call in calls:  # held by the error's traceback, and lost when nobody expects it
+                call.disown()
+            self._under_way = self._timer_runs = False
+            self._lost(error)
+        except BaseException:  # Ctrl-C: perhaps nothing is on its way, so it is asked for again
+            for call in calls:
+                call.disown()
+            self._under_way = self._timer_runs = False
+            self._see_to_the_rest()
+            raise
+
+    def _claim(self, urgent: bool) -> float | None:
+        """In how many seconds to ask the host; None: somebody does already."""
         with self._lock:
             if self._under_way or self._held:
-                return  # it will be seen to there
+                return None  # it will be seen to there
             wait = 0.0 if urgent else self.due_in()
             if wait > 0 and self._timer_runs:
-                return
+                return None
             if wait > 0:
                 self._timer_runs = True
             else:
                 self._under_way = True
-        try:
-            if wait > 0:
-                loop_thread().call_later(wait, self._time_is_up)
-            else:
-                self._dispatch(FlushCall(self._run, self._thrown_away))
-        except Exception as error:
-            self._under_way = self._timer_runs = False
-            self._lost(error)
+            return wait
 
     def due_in(self) -> float:
         """In how many seconds the observers may be told again; 0 or less: now."""
@@ -116,9 +141,15 @@ class Courier:
         self._due = monotonic() + self._throttle
 
     def hold(self) -> None:
-        """The host flushes by itself while it waits, and needs not be asked."""
-        with self._lock:
-            self._held.add(threading.get_ident())
+        """The host flushes by itself while it waits, and needs not be asked.
+
+        It is asked once all the same: a host that is gone says so.
+        """
+        me = threading.get_ident()
+        if me not in self._held:
+            self.want(True)
+            with self._lock:
+                self._held.add(me)
 
     def release(self) -> None:
         """The host waits no longer; nothing if it did not hold."""
@@ -142,7 +173,7 @@ class Courier:
 
     def _time_is_up(self) -> None:
         self._timer_runs = False
-        self.want(True)
+        self._see_to_the_rest()  # an urgent flush may have come before
 
     def _thrown_away(self) -> None:
         self._under_way = False
@@ -155,6 +186,7 @@ class OwnThread:
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._claim = threading.Lock()  # never released: held by the thread that works
         self._lock = threading.RLock()
         self._ended = False
 
@@ -167,9 +199,13 @@ class OwnThread:
         with self._lock:
             if self._ended and not (self._thread and self._thread.is_alive()):
                 raise DispatchError("the chat has been closed")
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
+                # Ctrl-C may have hit when another had just been started: it has the claim then.
                 self._thread = threading.Thread(
-                    target=_work, args=(self._calls,), name="usechat-observers", daemon=True
+                    target=_work,
+                    args=(self._calls, self._claim),
+                    name="usechat-observers",
+                    daemon=True,
                 )
                 self._thread.start()
         self._calls.put(function)
@@ -186,11 +222,13 @@ class OwnThread:
             timeout: in seconds.
         """
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(timeout)
 
 
-def _work(calls: queue.SimpleQueue[Callable[[], object] | None]) -> None:
+def _work(calls: queue.SimpleQueue[Callable[[], object] | None], claim: threading.Lock) -> None:
+    if not claim.acquire(blocking=False):
+        return
     ending = False
     while not (ending and calls.empty()):
         call = calls.get()

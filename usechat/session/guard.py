@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
+from typing import TypeVar
 
 from usechat.errors import ChatBusyError
+
+T = TypeVar("T")
 
 _AHEAD = 4  # more ids than any one change of the engine needs
 
@@ -20,7 +22,8 @@ class Guard:
     """Held, for a moment, while the engine is looked at or changed; never while calling out.
 
     What is interrupted while it holds (Ctrl-C) may be half done: then the last state that was
-    published is put back before anybody looks.
+    published is put back before anybody looks. It is no context manager: an interrupt can hit
+    between the end of a Python ``__enter__`` and its block. The interpreter's own locks are safe.
 
     Args:
         restore: puts the last published state back.
@@ -32,48 +35,41 @@ class Guard:
 
     def __init__(self, restore: Callable[[], None], ids: IdsAhead) -> None:
         self.fresh = False
-        self._lock = threading.RLock()
         self._restore = restore
         self._ids = ids
-        self._inside = False
+        self._lock = threading.RLock()
+        self._inside = threading.Lock()  # held by who holds the other, if only once
         self._torn = False
         self._later: deque[Callable[[], object]] = deque()
 
     @property
     def torn(self) -> bool:
         """Whether a change is under way, or was left in the middle."""
-        return self._inside or self._torn
+        return self._torn or self._inside.locked()
 
-    def __enter__(self) -> None:
+    def run(self, function: Callable[[], T]) -> T:
+        """Call a function of ours that looks at the engine or changes it.
+
+        Args:
+            function: calls nobody else's.
+
+        Raises:
+            ReenteredError: this thread is in the middle of such a function.
+        """
         self._ids.fill()
-        self._lock.acquire()
         try:
-            if self._inside:
-                raise ReenteredError(
-                    "The chat was called by what interrupted it (a signal handler, a finalizer). "
-                    "Call it from the program's own flow, or call stop(), which waits its turn."
-                )
-            self._mend()
-        except BaseException:
-            self._lock.release()
-            raise
-        self._inside, self.fresh = True, False
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            if error is not None and not isinstance(error, Exception):
-                self._torn = True
-                self._mend()
+            with self._lock:
+                if self._inside.locked():
+                    raise ReenteredError(
+                        "The chat was called by what interrupted it (a signal handler, a "
+                        "finalizer). Call it from the program's own flow, or call stop(), which "
+                        "waits its turn."
+                    )
+                with self._inside:
+                    return self._whole(function)
         finally:
-            self._inside = False
-            self._lock.release()
-        while self._later:
-            self._later.popleft()()
+            while self._later and not self._inside.locked():
+                self._later.popleft()()
 
     def later(self, function: Callable[[], object]) -> None:
         """Call a function as soon as this thread, which holds this, has let it go.
@@ -82,6 +78,18 @@ class Guard:
             function: what could not be done in the middle of a change.
         """
         self._later.append(function)
+
+    def _whole(self, function: Callable[[], T]) -> T:
+        try:
+            self._mend()
+            self.fresh = False
+            return function()
+        except Exception:
+            raise
+        except BaseException:
+            self._torn = True
+            self._mend()
+            raise
 
     def _mend(self) -> None:
         if self._torn:
@@ -99,14 +107,22 @@ class IdsAhead:
     def __init__(self, make: Callable[[], str]) -> None:
         self._make = make
         self._ready: deque[str | Exception] = deque()
+        self._making: set[int] = set()  # the threads that do
 
     def fill(self) -> None:
         """Make what may be needed next."""
-        while len(self._ready) < _AHEAD:
-            try:
-                self._ready.append(self._make())
-            except Exception as error:
-                self._ready.append(error)
+        me = threading.get_ident()
+        if me in self._making:  # the user's function looks at the chat
+            return
+        self._making.add(me)
+        try:
+            while len(self._ready) < _AHEAD:
+                try:
+                    self._ready.append(self._make())
+                except Exception as error:
+                    self._ready.append(error)
+        finally:
+            self._making.discard(me)
 
     def __call__(self) -> str:
         """The next id."""

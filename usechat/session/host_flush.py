@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -84,7 +85,7 @@ class HostFlush:
     @property
     def is_here(self) -> bool:
         """Whether it is this thread that flushes now."""
-        return self._here == threading.get_ident()
+        return self._here == threading.get_ident() and self._turn.locked()
 
     @property
     def needed(self) -> bool:
@@ -98,31 +99,33 @@ class HostFlush:
         to_apply = self._piece is not None or bool(self._inbox)
         return to_apply or bool(self.outgoing) or self._engine.outbox.urgent
 
-    def run(self, *, throttled: bool) -> bool:
-        """Apply what came, for a while, and tell of it.
-
-        Args:
-            throttled: whether the observers are told only if it is time.
+    def run(self) -> bool:
+        """Apply what came, for a while, and tell of it if it is time or cannot wait.
 
         Returns:
             Whether this thread could; not while another does.
         """
-        if not self._turn.acquire(blocking=False):
+        if self._turn.locked():
             return False
-        self._here = self.thread = threading.get_ident()
-        try:
-            until = perf_counter() + _SLICE
-            applied = True
-            while applied and perf_counter() < until:
-                applied = self.apply()
-            self.cut_short = applied
-            self._host.publish()
-            if not throttled or self._engine.outbox.urgent or self.outgoing or self._host.due():
-                self.tell(until)
-        finally:
-            self._here = None
-            self._turn.release()
+        with self._turn:
+            # Ctrl-C may have left these as they were in the middle of the flush before.
+            self._telling, self.driving = False, 0
+            self._here = self.thread = threading.get_ident()
+            try:
+                self._run()
+            finally:
+                self._here = None
         return True
+
+    def _run(self) -> None:
+        until = perf_counter() + _SLICE
+        applied = True
+        while applied and perf_counter() < until:
+            applied = self.apply()
+        self.cut_short = applied
+        self._host.publish()
+        if self._engine.outbox.urgent or self.outgoing or self._host.due():
+            self.tell(until)
 
     def apply(self) -> bool:
         """Apply a little of what came; False: there is nothing."""
@@ -152,8 +155,7 @@ class HostFlush:
         assert self._piece is not None
         steps: Steps[None] | None = None
         try:
-            with self._guard:
-                steps = self._receive_some(exchange, self._piece)
+            steps = self._guard.run(partial(self._receive_some, exchange, self._piece))
         except replies.REJECTED as error:
             self._piece = None
             steps = replies.rejected(self._engine, exchange, error)
@@ -201,9 +203,7 @@ class HostFlush:
         try:
             while self._engine.outbox.changed or self.outgoing:
                 self._host.telling()
-                with self._guard:
-                    self.collect()
-                    ended = list(self.ended)
+                ended = self._guard.run(self.collect)
                 while self.outgoing:
                     self._tell_one(self.outgoing.popleft())
                 self.ended.difference_update(ended)
@@ -215,15 +215,22 @@ class HostFlush:
 
     def _all_told(self) -> None:
         """Let those go on who wait until the observers know, be it that one was interrupted."""
-        with self._guard:
-            if not (self._engine.outbox.changed or self.outgoing):
-                self.ended.clear()
+        self._guard.run(self._forget_ended)
         self._host.told()
 
-    def collect(self) -> None:
-        """Take what the engine has to tell, in its place after what waits. The guard is held."""
+    def _forget_ended(self) -> None:
+        if not (self._engine.outbox.changed or self.outgoing):
+            self.ended.clear()
+
+    def collect(self) -> list[TurnState]:
+        """Take what the engine has to tell, in its place after what waits. The guard is held.
+
+        Returns:
+            The turns whose end is told with it.
+        """
         if self._engine.outbox.changed:
             self.outgoing.extend(self._engine.outbox.take())
+        return list(self.ended)
 
     def _tell_one(self, waiting: Batch | Callable[[], object]) -> None:
         if isinstance(waiting, Batch):
@@ -236,7 +243,10 @@ class HostFlush:
 
     def forget(self) -> None:
         """Nobody will be told any more of what waits."""
-        with self._guard:
+
+        def drop() -> None:
             self._engine.outbox.take()
             self.outgoing.clear()
             self.ended.clear()
+
+        self._guard.run(drop)

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -121,9 +122,12 @@ class Hosting:
 
     def publish(self) -> None:
         """Keep the state as it is now, for whoever looks and for after an interrupt."""
-        with self.guard:
+
+        def keep() -> None:
             self._checkpoint = self._engine.checkpoint()
             self.guard.fresh = True
+
+        self.guard.run(keep)
 
     def _publish_cheaply(self) -> None:
         """Keep the state after a flush, unless its size makes that a great part of the work."""
@@ -158,9 +162,12 @@ class Hosting:
         Args:
             function: raises nothing but ``CallbackError``.
         """
-        with self.guard:
+
+        def put() -> None:
             self.flush.collect()
             self.flush.outgoing.append(function)
+
+        self.guard.run(put)
 
     def deliver(self) -> None:
         """Tell the observers what there is, here or on the host's thread."""
@@ -188,7 +195,7 @@ class Hosting:
     def _flush_now(self) -> None:
         """What ``dispatch`` brings to the host's thread."""
         try:
-            self.flush.run(throttled=False)
+            self.flush.run()
         finally:
             self._news.tell()
 
@@ -202,18 +209,17 @@ class Hosting:
             + (f"raised {type(error).__name__}: {error}" if error else "threw the function away.")
         )
         failure.__cause__ = error
-        exchange = self._engine.exchange
-        if exchange is not None:
-            with self.guard:
-                steps = self._engine.fail(exchange, failure)
-                with suppress(StopIteration):
-                    while True:
-                        steps.send(None)
+        self.guard.run(partial(self._fail_silently, failure))
         self.flush.forget()
         self.publish()
         with suppress(DispatchError):
             self._reader.follow()
         self._news.tell()
+
+    def _fail_silently(self, failure: DispatchError) -> None:
+        if self._engine.exchange is not None:
+            for _ in self._engine.fail(self._engine.exchange, failure):
+                pass  # a callback that nobody is there to run
 
     def wait(self, turn: TurnState, ready: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a turn is over and told of, or something is ready.
@@ -251,8 +257,8 @@ class Hosting:
 
     def _is_settled(self, turn: TurnState) -> bool:
         """Whether a turn is over and the observers know; those who are being told wait not."""
-        with self.guard:
-            return turn.over and (self.flush.is_here or turn not in self.flush.ended)
+        told = self.guard.run(lambda: turn.over and turn not in self.flush.ended)
+        return told or (turn.over and self.flush.is_here)
 
     def _is_host(self) -> bool:
         return threading.get_ident() == (self.flush.thread or self._maker)
@@ -266,7 +272,7 @@ class Hosting:
         self._courier.hold()
         due = max(0.0, self._courier.due_in())
         if self.flush.pressing or (self.flush.needed and not due):
-            if self.flush.run(throttled=True):
+            if self.flush.run():
                 return
         elif self.flush.needed:
             left = due if left is None else min(due, left)
@@ -274,18 +280,20 @@ class Hosting:
 
     def _check_may_wait(self, turn: TurnState) -> None:
         thread = running_loop_thread()
-        inside = self.flush.is_here and (self.flush.driving)
+        inside = self.flush.is_here and self.flush.driving
         if inside or (thread is not None and thread.is_current):
             raise ChatBusyError(
                 "This is called by what moves the chat on (a callback), and would wait for itself. "
                 "Wait on another thread, or let an observer of TurnFinished go on."
             )
-        with self.guard:
-            if turn.queued and self._engine.exchange is None and self._engine.queue.paused:
-                raise QueuePausedError(
-                    "This message waits in a queue that a stop or an error has paused. "
-                    "Send something, or send_queued_message_now()."
-                )
+        if self.guard.run(lambda: self._is_stuck(turn)):
+            raise QueuePausedError(
+                "This message waits in a queue that a stop or an error has paused. "
+                "Send something, or send_queued_message_now()."
+            )
+
+    def _is_stuck(self, turn: TurnState) -> bool:
+        return turn.queued and self._engine.exchange is None and self._engine.queue.paused
 
     def forked(self) -> None:
         """In a child process: the parent's threads are not here, and its sockets not to be used."""

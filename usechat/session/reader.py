@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -22,6 +22,8 @@ from usechat.transport.user_functions import CALLER
 
 logger = logging.getLogger("usechat")
 
+_WATCH = 1.0  # seconds between two looks whether the host of a running turn is there
+
 
 class _Reading:
     """What ends the reading of one reply, begun or not."""
@@ -29,11 +31,29 @@ class _Reading:
     def __init__(self) -> None:
         self.cancelled = False
         self.scope: anyio.CancelScope | None = None
+        self.watch: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
         self.cancelled = True
+        if self.watch is not None:
+            self.watch.cancel()
         if self.scope is not None:
             self.scope.cancel()
+
+
+class _Caller:
+    """What the context of a reading task holds.
+
+    An idle loop keeps the last timer that was cancelled, and with it this context: emptied, it
+    holds no session.
+    """
+
+    def __init__(self, call: Callable[[Any, Any], Awaitable[Any]]) -> None:
+        self.call: Callable[[Any, Any], Awaitable[Any]] | None = call
+
+    async def __call__(self, function: Any, arguments: Any) -> Any:
+        assert self.call is not None
+        return await self.call(function, arguments)
 
 
 class Reader:
@@ -110,16 +130,31 @@ class Reader:
         if exchange is not None:
             reading = self._reading = _Reading()
             self._task = thread.start(self._read_after(self._task, exchange, reading))
+            self._watch_host(thread, reading)
+
+    def _watch_host(self, thread: LoopThread, reading: _Reading) -> None:
+        """Ask for a flush now and then: a host that is gone says so, however silent the server."""
+
+        def look() -> None:
+            self._came(True)
+            self._watch_host(thread, reading)
+
+        if not reading.cancelled:
+            reading.watch = thread.timer(_WATCH, look)
 
     async def _read_after(
         self, before: asyncio.Task[None] | None, exchange: Exchange, reading: _Reading
     ) -> None:
         if before is not None and not before.done():
             await asyncio.wait({before})
-        CALLER.set(partial(self._call_on_host, exchange))
-        with anyio.CancelScope() as reading.scope:
-            if not reading.cancelled:
-                await self._read(exchange)
+        caller = _Caller(partial(self._call_on_host, exchange))
+        CALLER.set(caller)
+        try:
+            with anyio.CancelScope() as reading.scope:
+                if not reading.cancelled:
+                    await self._read(exchange)
+        finally:
+            caller.call = None
 
     async def _read(self, exchange: Exchange) -> None:
         engine = self._engine
@@ -145,6 +180,7 @@ class Reader:
             await replies.close(reply)
 
     async def _put(self, item: Item, urgent: bool) -> None:
+        loop_thread().rest()
         self._inbox.put(item)
         full = self._inbox.full
         if full:

@@ -10,6 +10,7 @@ from usechat.engine.events import EVENT_TYPES, Event
 from usechat.engine.exchange import TurnState
 from usechat.engine.turn_text import TurnText
 from usechat.model.messages import UIMessage
+from usechat.session.observers import Subscription
 from usechat.session.turn import TurnBase
 
 if TYPE_CHECKING:
@@ -76,18 +77,15 @@ class TurnPieces(Iterator[str]):
         self._piece = ""
 
     def _take(self) -> bool:
-        with self._turn._guard:
-            self._piece = self._text.take()
+        self._piece = self._turn._session._guarded(self._text.take)
         return bool(self._piece)
 
     def __next__(self) -> str:
-        turn = self._turn
-        if self._take():
-            return self._piece
+        turn, self._piece = self._turn, ""
+        # It looks for text before it waits; wherever Ctrl-C hits in it, the turn is stopped.
         turn._session._wait(turn._state, self._take, None)
         if self._piece or self._take():
-            piece, self._piece = self._piece, ""
-            return piece
+            return self._piece
         turn._raise_for_outcome()
         raise StopIteration
 
@@ -99,11 +97,13 @@ class TurnEvents(Iterator[Event]):
         turn: the turn.
     """
 
+    _subscriptions: tuple[Subscription, ...] = ()  # also where Ctrl-C hits before __init__
+
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._waiting: deque[Event] = deque()
-        kinds = () if turn.over else EVENT_TYPES
-        self._subscriptions = [turn._session.on(kind, self._waiting.append) for kind in kinds]
+        for kind in () if turn.over else EVENT_TYPES:
+            self._subscriptions += (turn._session.on(kind, self._waiting.append),)
 
     def __next__(self) -> Event:
         if self._subscriptions and not self._waiting:
@@ -118,7 +118,7 @@ class TurnEvents(Iterator[Event]):
     def _end(self) -> None:
         for end in self._subscriptions:
             end()
-        self._subscriptions.clear()
+        self._subscriptions = ()
 
     def __del__(self) -> None:
         self._end()

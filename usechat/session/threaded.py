@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet, WeakValueDictionary
@@ -134,9 +134,8 @@ class ChatSession(Actions[Turn]):
         )
         _sessions.add(self)
 
-    @property
-    def _guard(self) -> AbstractContextManager[object]:
-        return self._hosting.guard
+    def _guarded(self, function: Callable[[], T]) -> T:
+        return self._hosting.guard.run(function)
 
     # -------------------------------------------------------------- lifetime
 

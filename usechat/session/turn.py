@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from usechat.engine.exchange import Outcome, TurnState
@@ -27,10 +26,6 @@ class TurnBase:
     def __init__(self, state: TurnState, session: SessionBase[Any]) -> None:
         self._state = state
         self._chat = session
-
-    @property
-    def _guard(self) -> AbstractContextManager[object]:
-        return self._chat._guard
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.outcome or ('queued' if self.queued else 'running')}>"
@@ -82,17 +77,18 @@ class TurnBase:
     @property
     def message(self) -> UIMessage | None:
         """The assistant's message; None if nothing came."""
-        with self._guard:
-            exchange = self._state.exchange
-            if self.over or exchange is None or exchange.over:
-                return self._state.message
-            return None if exchange.message_index is None else exchange.draft.published()
+        return self._chat._guarded(self._look)
+
+    def _look(self) -> UIMessage | None:
+        exchange = self._state.exchange
+        if self.over or exchange is None or exchange.over:
+            return self._state.message
+        return None if exchange.message_index is None else exchange.draft.published()
 
     @property
     def text(self) -> str:
         """The text that came in this turn, a blank line between steps."""
-        with self._guard:
-            return text_of_turn(self._state)
+        return self._chat._guarded(lambda: text_of_turn(self._state))
 
     @property
     def usage(self) -> Any:

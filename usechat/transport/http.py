@@ -149,6 +149,7 @@ class HttpTransport:
 
     async def aclose(self) -> None:
         """Close the client, if it is the transport's own."""
+        self._leave_to_parent()
         client, self._own_client = self._own_client, None
         if client is not None:
             await client.aclose()
@@ -205,16 +206,19 @@ class HttpTransport:
             if getattr(self._client, "is_closed", False):
                 raise InvalidArgumentError("The client given as client= has been closed.")
             return self._client
-        if self._process != os.getpid() and self._own_client is not None:
-            # A forked child must neither use its parent's connections nor close them.
-            _of_parent.append(self._own_client)
-            self._own_client = None
+        self._leave_to_parent()
         if self._own_client is None:
             self._own_client = httpx.AsyncClient(verify=tls_context(), timeout=self._timeout)
             self._process = os.getpid()
             if self.made_client is not None:
                 self.made_client(self, self._own_client)
         return self._own_client
+
+    def _leave_to_parent(self) -> None:
+        """A forked child must neither use its parent's connections nor close them."""
+        if self._process != os.getpid() and self._own_client is not None:
+            _of_parent.append(self._own_client)
+            self._own_client = None
 
     def _decoder(self) -> Decoder:
         if self._protocol == "text":
