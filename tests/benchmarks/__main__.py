@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks
 
-Contenders run alternately, and the median of their runs counts: what is claimed is ratios.
+Contenders run alternately, and the median of their runs counts: what is claimed is ratios. Then
+what a Tk window does meanwhile, see ``tk_tick``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from typing import Any
 
-from tests.benchmarks.contenders import by_hand, iterated, read_bytes, session, throttled
+from tests.benchmarks import tk_tick
+from tests.benchmarks.contenders import (
+    by_hand,
+    iterated,
+    read_bytes,
+    script,
+    script_iterated,
+    session,
+    throttled,
+)
 from tests.benchmarks.server import text
 
 Contender = Callable[[str], Awaitable[str]]
@@ -74,6 +84,8 @@ def main() -> None:
                         ("AsyncChatSession, throttle=0", session, 20_000, piece),
                         ("AsyncChatSession, throttle=0.03", throttled, 20_000, piece),
                         ("AsyncChatSession, iterated", iterated, 20_000, piece),
+                        ("ChatSession", script, 20_000, piece),
+                        ("ChatSession, iterated", script_iterated, 20_000, piece),
                         ("httpx reading the bytes", read_bytes, 20_000, piece),
                     ],
                 ),
@@ -90,6 +102,7 @@ def main() -> None:
             ),
             "a text of 1,000 deltas",
         )
+        tk_tick.run(base)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import httpx
 import httpx_sse
 
-from usechat import AsyncChatSession, TextDelta
+from usechat import AsyncChatSession, ChatSession, TextDelta
 
 
 async def by_hand(url: str) -> str:
@@ -50,6 +50,22 @@ async def iterated(url: str) -> str:
     """usechat with its text taken piece by piece."""
     async with AsyncChatSession(url) as chat:
         return "".join([piece async for piece in chat.send_message("Hi")])
+
+
+async def script(url: str) -> str:
+    """usechat in a script: an observer on a thread of its own, and this one waits."""
+    pieces: list[str] = []
+    with ChatSession(url) as chat:
+        chat.on(TextDelta, lambda event: pieces.append(event.text))
+        turn = chat.send_message("Hi").wait()
+    assert turn.text == "".join(pieces)
+    return turn.text
+
+
+async def script_iterated(url: str) -> str:
+    """usechat in a script that takes the text piece by piece."""
+    with ChatSession(url) as chat:
+        return "".join(chat.send_message("Hi"))
 
 
 async def read_bytes(url: str) -> str:

@@ -19,7 +19,9 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 
 
 def delta(number: int) -> str:
-    """The text of a delta: words of several lengths, now and then beyond ASCII."""
+    """The text of a delta: words of several lengths, some beyond ASCII, now and then a new line."""
+    if number % 100 == 99:
+        return "\n\n"
     words = ("the ", "quick ", "brown ", "føx ", "jumps ", "over ", "it, ", "and ", "so ", "on. ")
     return words[number % len(words)]
 

@@ -199,6 +199,8 @@ def test_a_fork_leaves_both_with_a_working_library() -> None:
             connection.sendall(b"".join(map(encode_chunk, reply[:4])))
             go_on.wait(10)
             connection.sendall(b"".join(map(encode_chunk, reply[4:])) + DONE)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536): pass  # what is not read makes a reset of the end
             connection.close()
         threading.Thread(target=serve, daemon=True).start()
         running = ChatSession(f"http://127.0.0.1:{listener.getsockname()[1]}/api/chat")

@@ -23,13 +23,17 @@ class FlushCall:
 
     Args:
         run: the flush.
+        over: told when it has run, be it that Ctrl-C ended it.
         lost: told if it cannot come to pass.
     """
 
-    __slots__ = ("_lost", "_run")
+    __slots__ = ("_lost", "_over", "_run")
 
-    def __init__(self, run: Callable[[], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, run: Callable[[], None], over: Callable[[], None], lost: Callable[[], None]
+    ) -> None:
         self._run: Callable[[], None] | None = run
+        self._over = over
         self._lost = lost
 
     def __call__(self) -> None:
@@ -40,9 +44,13 @@ class FlushCall:
                 "dispatch called the function at once, on the thread that reads the replies of "
                 "all chats. It must bring the function to the thread of the window or the loop."
             )
-        run, self._run = self._run, None
+        run = self._run
         if run is not None:
-            run()
+            try:
+                self._run = None
+                run()
+            finally:
+                self._over()
 
     def disown(self) -> None:
         """Nobody needs to know any more what becomes of it."""
@@ -104,7 +112,7 @@ class Courier:
             if wait > 0:
                 loop_thread().call_later(wait, self._time_is_up)
             else:
-                calls.append(FlushCall(self._run, self._thrown_away))
+                calls.append(FlushCall(self._flush, self._has_run, self._thrown_away))
                 self._dispatch(calls[0])
         except Exception as error:
             for call in calls:  # held by the error's traceback, and lost when nobody expects it
@@ -159,12 +167,9 @@ class Courier:
             self._held.remove(threading.get_ident())
         self._see_to_the_rest()
 
-    def _run(self) -> None:
-        try:
-            self._flush()
-        finally:
-            self._under_way = False
-            self._see_to_the_rest()
+    def _has_run(self) -> None:
+        self._under_way = False
+        self._see_to_the_rest()
 
     def _see_to_the_rest(self) -> None:
         urgent = self._left()
