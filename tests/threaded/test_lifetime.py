@@ -133,10 +133,10 @@ def test_a_hundred_sessions_leave_nothing() -> None:
         gone = weakref.ref(last)
         del last
         until_collected(gone)
-        gc.collect()
         for thread in observers_threads():
-            thread.join(10)
-        assert observers_threads() == []
+            while thread.is_alive():  # a timer may hold its session for a moment
+                gc.collect()
+                thread.join(0.05)
         server.all_closed()
 
 

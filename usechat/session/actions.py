@@ -109,7 +109,7 @@ class Actions(SessionBase[TurnT]):
             self._put_input("")
             return text
 
-        text = self._guarded(take)
+        text = self._alone(take)
         self._deliver()
         return text
 
@@ -265,7 +265,7 @@ class Actions(SessionBase[TurnT]):
 
     def _act(self, steps: Steps[TurnState]) -> TurnT:
         turn = self._run(steps)
-        return self._guarded(lambda: self._turn(turn))
+        return self._look(lambda: self._turn(turn))
 
 
 def _options(request: RequestArguments) -> RequestOptions:

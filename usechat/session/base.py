@@ -126,7 +126,7 @@ class SessionBase(ABC, Generic[TurnT]):
     @property
     def id(self) -> str:
         """The chat's id."""
-        return self._guarded(lambda: self._engine.chat_id)
+        return self._look(lambda: self._engine.chat_id)
 
     @property
     def messages(self) -> tuple[UIMessage, ...]:
@@ -169,7 +169,7 @@ class SessionBase(ABC, Generic[TurnT]):
     @input.setter
     def input(self, text: str) -> None:
         check(input=text)
-        self._guarded(lambda: self._put_input(text))
+        self._alone(lambda: self._put_input(text))
         self._deliver()
 
     def _put_input(self, text: str) -> None:
@@ -216,8 +216,12 @@ class SessionBase(ABC, Generic[TurnT]):
 
     # ------------------------------------------------------------- machinery
 
-    def _guarded(self, function: Callable[[], T]) -> T:
-        """Call what looks at the engine or changes it, and calls nobody else."""
+    def _look(self, function: Callable[[], T]) -> T:
+        """Call what looks at the engine, and calls nobody else."""
+        return function()
+
+    def _alone(self, function: Callable[[], T]) -> T:
+        """Call what changes the engine, and calls nobody else."""
         return function()
 
     @abstractmethod
@@ -239,7 +243,7 @@ class SessionBase(ABC, Generic[TurnT]):
     def _change(self, change: Callable[[], None]) -> None:
         """Make a change of the engine's that calls nobody, and tell of it."""
         self._view = None
-        self._guarded(change)
+        self._alone(change)
         self._progressed()
         self._deliver()
 
@@ -270,14 +274,14 @@ class SessionBase(ABC, Generic[TurnT]):
             result: T = end.value
             return result
         finally:
-            self._guarded(steps.close)  # at once, where an interrupt leaves it in the middle
+            self._alone(steps.close)  # at once, where an interrupt leaves it in the middle
 
     def _step(self, steps: Steps[T], answer: Any, failure: CallbackError | None) -> Callout:
         self._view = None
         if failure is not None:
             error = failure
-            return self._guarded(lambda: steps.throw(error))
-        return self._guarded(lambda: steps.send(answer))
+            return self._alone(lambda: steps.throw(error))
+        return self._alone(lambda: steps.send(answer))
 
     def _call(self, call: Callout) -> Any:
         """Call a function of the user's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from usechat.errors import ChatBusyError
@@ -21,8 +22,8 @@ class ReenteredError(ChatBusyError):
 class Guard:
     """Held, for a moment, while the engine is looked at or changed; never while calling out.
 
-    What is interrupted while it holds (Ctrl-C) may be half done: then the last state that was
-    published is put back before anybody looks. It is no context manager: an interrupt can hit
+    A change that is interrupted (Ctrl-C) may be half done: then the last state that was published
+    is put back before anybody looks. It is no context manager: an interrupt can hit
     between the end of a Python ``__enter__`` and its block. The interpreter's own locks are safe.
 
     Args:
@@ -44,18 +45,32 @@ class Guard:
 
     @property
     def torn(self) -> bool:
-        """Whether a change is under way, or was left in the middle."""
+        """Whether a change may be under way, or was left in the middle."""
         return self._torn or self._inside.locked()
 
-    def run(self, function: Callable[[], T]) -> T:
-        """Call a function of ours that looks at the engine or changes it.
+    def look(self, function: Callable[[], T]) -> T:
+        """Call a function of ours that looks at the engine.
+
+        Args:
+            function: calls nobody else's; what it changes is whole at each moment.
+
+        Raises:
+            ReenteredError: this thread is in the middle of a look or a change.
+        """
+        return self._alone(function)
+
+    def change(self, function: Callable[[], T]) -> T:
+        """Call a function of ours that changes the engine.
 
         Args:
             function: calls nobody else's.
 
         Raises:
-            ReenteredError: this thread is in the middle of such a function.
+            ReenteredError: this thread is in the middle of a look or a change.
         """
+        return self._alone(partial(self._whole, function))
+
+    def _alone(self, function: Callable[[], T]) -> T:
         self._ids.fill()
         try:
             with self._lock:
@@ -66,7 +81,8 @@ class Guard:
                         "waits its turn."
                     )
                 with self._inside:
-                    return self._whole(function)
+                    self._mend()
+                    return function()
         finally:
             while self._later and not self._inside.locked():
                 self._later.popleft()()
@@ -80,9 +96,8 @@ class Guard:
         self._later.append(function)
 
     def _whole(self, function: Callable[[], T]) -> T:
+        self.fresh = False
         try:
-            self._mend()
-            self.fresh = False
             return function()
         except Exception:
             raise

@@ -155,7 +155,7 @@ class HostFlush:
         assert self._piece is not None
         steps: Steps[None] | None = None
         try:
-            steps = self._guard.run(partial(self._receive_some, exchange, self._piece))
+            steps = self._guard.change(partial(self._receive_some, exchange, self._piece))
         except replies.REJECTED as error:
             self._piece = None
             steps = replies.rejected(self._engine, exchange, error)
@@ -203,7 +203,7 @@ class HostFlush:
         try:
             while self._engine.outbox.changed or self.outgoing:
                 self._host.telling()
-                ended = self._guard.run(self.collect)
+                ended = self._guard.change(self.collect)
                 while self.outgoing:
                     self._tell_one(self.outgoing.popleft())
                 self.ended.difference_update(ended)
@@ -215,7 +215,7 @@ class HostFlush:
 
     def _all_told(self) -> None:
         """Let those go on who wait until the observers know, be it that one was interrupted."""
-        self._guard.run(self._forget_ended)
+        self._guard.look(self._forget_ended)
         self._host.told()
 
     def _forget_ended(self) -> None:
@@ -249,4 +249,4 @@ class HostFlush:
             self.outgoing.clear()
             self.ended.clear()
 
-        self._guard.run(drop)
+        self._guard.change(drop)

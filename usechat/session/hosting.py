@@ -127,7 +127,7 @@ class Hosting:
             self._checkpoint = self._engine.checkpoint()
             self.guard.fresh = True
 
-        self.guard.run(keep)
+        self.guard.look(keep)
 
     def _publish_cheaply(self) -> None:
         """Keep the state after a flush, unless its size makes that a great part of the work."""
@@ -167,7 +167,7 @@ class Hosting:
             self.flush.collect()
             self.flush.outgoing.append(function)
 
-        self.guard.run(put)
+        self.guard.change(put)
 
     def deliver(self) -> None:
         """Tell the observers what there is, here or on the host's thread."""
@@ -209,7 +209,7 @@ class Hosting:
             + (f"raised {type(error).__name__}: {error}" if error else "threw the function away.")
         )
         failure.__cause__ = error
-        self.guard.run(partial(self._fail_silently, failure))
+        self.guard.change(partial(self._fail_silently, failure))
         self.flush.forget()
         self.publish()
         with suppress(DispatchError):
@@ -257,7 +257,7 @@ class Hosting:
 
     def _is_settled(self, turn: TurnState) -> bool:
         """Whether a turn is over and the observers know; those who are being told wait not."""
-        told = self.guard.run(lambda: turn.over and turn not in self.flush.ended)
+        told = self.guard.look(lambda: turn.over and turn not in self.flush.ended)
         return told or (turn.over and self.flush.is_here)
 
     def _is_host(self) -> bool:
@@ -286,7 +286,7 @@ class Hosting:
                 "This is called by what moves the chat on (a callback), and would wait for itself. "
                 "Wait on another thread, or let an observer of TurnFinished go on."
             )
-        if self.guard.run(lambda: self._is_stuck(turn)):
+        if self.guard.look(lambda: self._is_stuck(turn)):
             raise QueuePausedError(
                 "This message waits in a queue that a stop or an error has paused. "
                 "Send something, or send_queued_message_now()."

@@ -77,7 +77,7 @@ class TurnPieces(Iterator[str]):
         self._piece = ""
 
     def _take(self) -> bool:
-        self._piece = self._turn._session._guarded(self._text.take)
+        self._piece = self._turn._session._look(self._text.take)
         return bool(self._piece)
 
     def __next__(self) -> str:

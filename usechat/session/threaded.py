@@ -38,14 +38,16 @@ class ChatSession(Actions[Turn]):
 
     Replies are read on one thread for all sessions of a process. Callbacks and observers run on
     the host's thread: that to which ``dispatch`` brings a function, without ``dispatch`` a thread
-    of the session's own. What an action changes has changed when it returns, on whatever thread it
+    of the session's own. (Only ``send_automatically_when`` and ``generate_id`` may run on the thread
+    of whoever calls an action.) What an action changes has changed when it returns, on whatever thread it
     was called; the observers are told of it there.
 
     Args:
         api: the endpoint's URL, or a transport.
         dispatch: brings a function to the host's thread and returns at once, from any thread:
             ``hosts.tk.dispatcher(root)``, ``loop.call_soon_threadsafe``. The functions run in
-            order, one of a session at a time; one that is thrown away ends the turn.
+            order, one of a session at a time; one that is thrown away ends the turn. Make the
+            session on that thread: until the first one has run, its maker counts as the host.
         id: the chat's id; made when it is first needed, if None.
         messages: the history to begin with.
         input: the text box to begin with.
@@ -134,8 +136,11 @@ class ChatSession(Actions[Turn]):
         )
         _sessions.add(self)
 
-    def _guarded(self, function: Callable[[], T]) -> T:
-        return self._hosting.guard.run(function)
+    def _look(self, function: Callable[[], T]) -> T:
+        return self._hosting.guard.look(function)
+
+    def _alone(self, function: Callable[[], T]) -> T:
+        return self._hosting.guard.change(function)
 
     # -------------------------------------------------------------- lifetime
 

@@ -77,9 +77,9 @@ class TurnBase:
     @property
     def message(self) -> UIMessage | None:
         """The assistant's message; None if nothing came."""
-        return self._chat._guarded(self._look)
+        return self._chat._look(self._message)
 
-    def _look(self) -> UIMessage | None:
+    def _message(self) -> UIMessage | None:
         exchange = self._state.exchange
         if self.over or exchange is None or exchange.over:
             return self._state.message
@@ -88,7 +88,7 @@ class TurnBase:
     @property
     def text(self) -> str:
         """The text that came in this turn, a blank line between steps."""
-        return self._chat._guarded(lambda: text_of_turn(self._state))
+        return self._chat._look(lambda: text_of_turn(self._state))
 
     @property
     def usage(self) -> Any:
