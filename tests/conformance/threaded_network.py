@@ -131,6 +131,6 @@ def asking() -> Exchange:
     same. The session's reader names it in what would call the user's functions in this task.
     """
     caller: Any = CALLER.get()
-    exchange = caller.args[0]
+    exchange = caller.call.args[0]
     assert isinstance(exchange, Exchange)
     return exchange

@@ -38,9 +38,9 @@ class ChatSession(Actions[Turn]):
 
     Replies are read on one thread for all sessions of a process. Callbacks and observers run on
     the host's thread: that to which ``dispatch`` brings a function, without ``dispatch`` a thread
-    of the session's own. (Only ``send_automatically_when`` and ``generate_id`` may run on the thread
-    of whoever calls an action.) What an action changes has changed when it returns, on whatever thread it
-    was called; the observers are told of it there.
+    of the session's own. Only ``send_automatically_when`` and ``generate_id`` may run on the thread
+    of whoever calls an action. An action has changed the state when it returns, on whatever thread
+    it was called; the observers are told of that on the host's.
 
     Args:
         api: the endpoint's URL, or a transport.
