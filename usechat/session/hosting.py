@@ -191,6 +191,9 @@ class Hosting:
         """Something was read. On the loop's thread."""
         self._news.tell()
         self._courier.want(urgent)
+        thread = running_loop_thread()
+        if self._own_thread is None and thread is not None:  # a window, which is to run smoothly
+            thread.rest()
 
     def _flush_now(self) -> None:
         """What ``dispatch`` brings to the host's thread."""

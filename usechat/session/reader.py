@@ -180,7 +180,6 @@ class Reader:
             await replies.close(reply)
 
     async def _put(self, item: Item, urgent: bool) -> None:
-        loop_thread().rest()
         self._inbox.put(item)
         full = self._inbox.full
         if full:
