@@ -89,6 +89,8 @@ class Host:
         self.thread = threading.Thread(target=self._work, name="host", daemon=True)
         if thread:
             self.thread.start()
+        else:
+            self.host_thread = threading.get_ident()
 
     def __call__(self, fn: Fn) -> None:
         with self._lock:

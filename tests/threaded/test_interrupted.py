@@ -98,7 +98,7 @@ def test_an_interrupt_of_whoever_waits_beside_the_host() -> None:
     with ChatSession(scripted(hangs_for("Hi"), hangs_for("Hi"))) as chat:
         turn = chat.send_message("Hi")
         with pytest.raises(Quit):
-            chat._wait(turn._state, ready, None)
+            chat._wait(turn._state, None, ready)
         assert turn.wait().outcome == "stopped"
         assert_usable(chat)
 

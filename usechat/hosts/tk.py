@@ -34,14 +34,13 @@ def dispatcher(
     A queue that Tk empties by itself: any thread may call what is returned, at any time, whether
     or not ``mainloop`` runs, and never waits. What a function raises goes the way of all errors in
     Tk, to ``report_callback_exception``. When the window is destroyed, what waits is thrown away
-    and a turn that runs ends with ``DispatchError``, as soon as there is something to tell of it:
-    a program that goes on without its window closes the chat.
+    and a turn that runs ends with ``DispatchError``, within a second.
 
     Args:
         root: a window or widget that lives as long as the chat is shown.
         interval: seconds between two looks into the queue.
     """
-    return _Pump(root, interval).dispatch
+    return _Pump(root, interval)
 
 
 def bind_input(
@@ -106,11 +105,15 @@ class _Pump:
     Args:
         root: the window.
         interval: seconds.
+
+    Attributes:
+        host_thread: the thread that runs Tk.
     """
 
     def __init__(self, root: tkinter.Misc, interval: float) -> None:
         self._root: tkinter.Misc | None = root
         self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self.host_thread = threading.get_ident()
         self._pause = max(1, round(interval * 1000))
         self._timer: str | None = None
         _interpreters.hold(root)
@@ -118,7 +121,7 @@ class _Pump:
         self._bindings.add("<Destroy>", self._close)
         self._schedule()
 
-    def dispatch(self, fn: Callable[[], object]) -> None:
+    def __call__(self, fn: Callable[[], object]) -> None:
         """Run a function on Tk's thread, after those that wait already.
 
         Args:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any
 
-from usechat.engine.events import EVENT_TYPES, Event
+from usechat.engine.events import Event
 from usechat.engine.exchange import TurnState
 from usechat.engine.turn_text import TurnText
 from usechat.model.messages import UIMessage
-from usechat.session.turn import TurnBase
+from usechat.session.turn import EventLog, TurnBase
 
 if TYPE_CHECKING:
     from usechat.session.aio import AsyncChatSession
@@ -120,9 +119,7 @@ class TurnEvents(AsyncGenerator[Event, None]):
     def __init__(self, turn: AsyncTurn, session: AsyncChatSession) -> None:
         self._turn = turn
         self._session = session
-        self._waiting: deque[Event] = deque()
-        kinds = () if turn.over else EVENT_TYPES
-        self._subscriptions = [session.on(kind, self._waiting.append) for kind in kinds]
+        self._log = EventLog(turn, session)
 
     async def asend(self, value: None) -> Event:
         """The next event.
@@ -134,17 +131,18 @@ class TurnEvents(AsyncGenerator[Event, None]):
             StopAsyncIteration: the turn is over.
         """
         self._turn._awaited = True
-        while self._subscriptions and not self._waiting:
+        log = self._log
+        while log.open and not log.waiting:
             if not self._turn.over:
                 with self._session._claimed(self._turn._state):
                     await self._session._drive_step(self._turn._state)
                 self._session._deliver()
             else:
-                self._end()
-                await self._session._drive_adopted()
-        if not self._waiting:
-            raise StopAsyncIteration
-        return self._waiting.popleft()
+                log.end()
+        if log.waiting:
+            return log.waiting.popleft()
+        await self._session._drive_adopted()
+        raise StopAsyncIteration
 
     async def athrow(self, error: Any, *more: Any) -> Event:
         """End it, and raise an error.
@@ -153,14 +151,9 @@ class TurnEvents(AsyncGenerator[Event, None]):
             error: the error.
             more: its value and traceback, in the older form.
         """
-        self._end()
-        self._waiting.clear()
+        self._log.end()
+        self._log.waiting.clear()
         raise error
 
-    def _end(self) -> None:
-        for end in self._subscriptions:
-            end()
-        self._subscriptions.clear()
-
     def __del__(self) -> None:
-        self._end()
+        self._log.end()

@@ -123,6 +123,10 @@ class SessionBase(ABC, Generic[TurnT]):
         """The state that the observers are being told of, where it is not the newest."""
         return self._view
 
+    def _show_newest(self) -> None:
+        """An observer has changed something: it sees that."""
+        self._view = None
+
     @property
     def id(self) -> str:
         """The chat's id."""
@@ -242,7 +246,7 @@ class SessionBase(ABC, Generic[TurnT]):
 
     def _change(self, change: Callable[[], None]) -> None:
         """Make a change of the engine's that calls nobody, and tell of it."""
-        self._view = None
+        self._show_newest()
         self._alone(change)
         self._progressed()
         self._deliver()
@@ -277,7 +281,7 @@ class SessionBase(ABC, Generic[TurnT]):
             self._alone(steps.close)  # at once, where an interrupt leaves it in the middle
 
     def _step(self, steps: Steps[T], answer: Any, failure: CallbackError | None) -> Callout:
-        self._view = None
+        self._show_newest()
         if failure is not None:
             error = failure
             return self._alone(lambda: steps.throw(error))

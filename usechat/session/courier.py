@@ -15,7 +15,10 @@ from usechat.session.loop_thread import loop_thread, running_loop_thread
 logger = logging.getLogger("usechat")
 
 Dispatch: TypeAlias = Callable[[Callable[[], object]], object]
-"""Runs a function soon on the host's thread: called from any thread, returns at once."""
+"""Runs a function soon on the host's thread: called from any thread, returns at once.
+
+Its attribute ``host_thread``, a ``threading.get_ident()``, says where that is, if it has one; else
+the first flush tells, and until then the maker of the session counts as the host."""
 
 
 class FlushCall:
@@ -96,6 +99,7 @@ class Courier:
         self._due = 0.0  # when the next flush may be asked for
         self._under_way = False
         self._timer_runs = False
+        self._pressed = False  # something urgent came while a flush was under way
         self._held: set[int] = set()
 
     def want(self, urgent: bool) -> None:
@@ -130,6 +134,7 @@ class Courier:
         """In how many seconds to ask the host; None: somebody does already."""
         with self._lock:
             if self._under_way or self._held:
+                self._pressed = self._pressed or urgent
                 return None  # it will be seen to there
             wait = 0.0 if urgent else self.due_in()
             if wait > 0 and self._timer_runs:
@@ -172,9 +177,10 @@ class Courier:
         self._see_to_the_rest()
 
     def _see_to_the_rest(self) -> None:
+        pressed, self._pressed = self._pressed, False
         urgent = self._left()
         if urgent is not None:
-            self.want(urgent)
+            self.want(urgent or pressed)
 
     def _time_is_up(self) -> None:
         self._timer_runs = False

@@ -125,17 +125,18 @@ class IdsAhead:
         self._making: set[int] = set()  # the threads that do
 
     def fill(self) -> None:
-        """Make what may be needed next."""
+        """Make what may be needed next. What went wrong the last time is tried again."""
         me = threading.get_ident()
         if me in self._making:  # the user's function looks at the chat
             return
         self._making.add(me)
         try:
+            while self._ready and isinstance(self._ready[-1], Exception):
+                self._ready.pop()
             while len(self._ready) < _AHEAD:
-                try:
-                    self._ready.append(self._make())
-                except Exception as error:
-                    self._ready.append(error)
+                self._ready.append(self._make())
+        except Exception as error:
+            self._ready.append(error)
         finally:
             self._making.discard(me)
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from time import perf_counter
@@ -38,6 +38,7 @@ class FlushHost(NamedTuple):
         due: whether the observers may be told now.
         telling: the observers are being told.
         told: they have been told that turns are over.
+        interrupted: stops the turn.
     """
 
     drive: Callable[[Steps[Any]], Any]
@@ -47,6 +48,7 @@ class FlushHost(NamedTuple):
     due: Callable[[], bool]
     telling: Callable[[], None]
     told: Callable[[], None]
+    interrupted: Callable[[], object]
 
 
 class HostFlush:
@@ -120,8 +122,14 @@ class HostFlush:
     def _run(self) -> None:
         until = perf_counter() + _SLICE
         applied = True
-        while applied and perf_counter() < until:
-            applied = self.apply()
+        try:
+            while applied and perf_counter() < until:
+                applied = self.apply()
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C: what was being applied may be lost, and nobody may miss it
+            self._host.interrupted()
+            raise
         self.cut_short = applied
         self._host.publish()
         if self._engine.outbox.urgent or self.outgoing or self._host.due():
@@ -204,8 +212,10 @@ class HostFlush:
             while self._engine.outbox.changed or self.outgoing:
                 self._host.telling()
                 ended = self._guard.change(self.collect)
-                while self.outgoing:
-                    self._tell_one(self.outgoing.popleft())
+                with suppress(IndexError):  # they may be dropped meanwhile
+                    while True:
+                        waiting = self.outgoing.popleft()
+                        self._tell_one(waiting)
                 self.ended.difference_update(ended)
                 if perf_counter() >= until:
                     break

@@ -29,6 +29,8 @@ from usechat.transport.http import HttpTransport
 
 # How long close() waits for sockets to be closed and observers to be told, in seconds.
 _CLOSE_TIMEOUT = 1.0
+# How long the maker of a session waits for another thread to turn out to be the host, in seconds.
+_PATIENCE = 0.05
 # To keep the state costs at most this part of the time that flushes take.
 _PUBLISH_SHARE = 0.05
 
@@ -45,6 +47,7 @@ class Hosting:
         ids: makes the engine's ids.
         drive: drives an operation of the engine, calling the user's functions on its way.
         tell: delivers one batch.
+        interrupted: stops the turn.
 
     Attributes:
         guard: held while the engine is looked at or changed.
@@ -61,6 +64,7 @@ class Hosting:
         ids: IdsAhead,
         drive: Callable[[Steps[Any]], Any],
         tell: Callable[[Batch], None],
+        interrupted: Callable[[], object],
     ) -> None:
         self._engine = engine
         self._transport = transport
@@ -70,10 +74,13 @@ class Hosting:
         self._ids = ids
         self._drive = drive
         self._tell = tell
+        self._interrupted = interrupted
         self._next_publish = 0.0
         self._checkpoint = engine.checkpoint()
         # Who may flush before any flush has come to the host.
         self._maker = threading.get_ident() if dispatch is not None else None
+        self._patience: float | None = None  # until when the maker waits for another to flush
+        self._eager: set[int] = set()  # threads that wait for text or events
         self._connect()
 
     def _connect(self) -> None:
@@ -98,8 +105,10 @@ class Hosting:
                 due=lambda: self._courier.due_in() <= 0,
                 telling=lambda: self._courier.delivered(),
                 told=self._news.tell,
+                interrupted=self._interrupted,
             ),
         )
+        self.flush.thread = getattr(dispatch, "host_thread", None)
         self._courier = Courier(
             dispatch,
             self._throttle,
@@ -174,6 +183,7 @@ class Hosting:
         if self.flush.is_here:
             self.flush.tell()
         elif self.flush.needed:
+            self._news.tell()
             self._courier.want(self._engine.outbox.urgent or bool(self.flush.outgoing))
 
     def close(self) -> None:
@@ -190,7 +200,7 @@ class Hosting:
     def _came(self, urgent: bool) -> None:
         """Something was read. On the loop's thread."""
         self._news.tell()
-        self._courier.want(urgent)
+        self._courier.want(urgent or bool(self._eager))
         thread = running_loop_thread()
         if self._own_thread is None and thread is not None:  # a window, which is to run smoothly
             thread.rest()
@@ -203,7 +213,9 @@ class Hosting:
             self._news.tell()
 
     def _left(self) -> bool | None:
-        return self.flush.cut_short if self.flush.needed else None
+        if not self.flush.needed:
+            return None
+        return self.flush.cut_short or self._engine.outbox.urgent or bool(self.flush.outgoing)
 
     def _host_gone(self, error: Exception | None) -> None:
         """Nobody will run the flushes: the turn ends, and nobody is told."""
@@ -223,6 +235,24 @@ class Hosting:
         if self._engine.exchange is not None:
             for _ in self._engine.fail(self._engine.exchange, failure):
                 pass  # a callback that nobody is there to run
+
+    def wait_for(self, turn: TurnState, ready: Callable[[], bool]) -> None:
+        """Wait until something of a turn is ready, or it is over and told of.
+
+        What comes meanwhile is applied at once, whatever the throttle of the observers.
+
+        Args:
+            turn: the turn.
+            ready: whether it is.
+        """
+        me = threading.get_ident()
+        self._eager.add(me)
+        try:
+            if self._inbox:
+                self._courier.want(True)
+            self.wait(turn, ready, None)
+        finally:
+            self._eager.discard(me)
 
     def wait(self, turn: TurnState, ready: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a turn is over and told of, or something is ready.
@@ -256,7 +286,7 @@ class Hosting:
             self._work_or_wait(seen, left)
         else:
             self._courier.release()  # flushes have come to another thread meanwhile
-            self._news.wait(seen, left)
+            self._news.wait(seen, self._patient(left))
 
     def _is_settled(self, turn: TurnState) -> bool:
         """Whether a turn is over and the observers know; those who are being told wait not."""
@@ -264,7 +294,19 @@ class Hosting:
         return told or (turn.over and self.flush.is_here)
 
     def _is_host(self) -> bool:
-        return threading.get_ident() == (self.flush.thread or self._maker)
+        me = threading.get_ident()
+        if self.flush.thread is not None or me != self._maker:
+            return me == self.flush.thread
+        # The maker seems to be the host, unless the first flush comes to another thread now.
+        if self._patience is None:
+            self._patience = monotonic() + _PATIENCE
+        return monotonic() >= self._patience
+
+    def _patient(self, left: float | None) -> float | None:
+        if self.flush.thread is not None or threading.get_ident() != self._maker:
+            return left
+        patience = max(0.0, (self._patience or 0.0) - monotonic())
+        return patience if left is None else min(patience, left)
 
     def _work_or_wait(self, seen: int, left: float | None) -> None:
         """On the host's thread: do what its loop would be asked to do, or wait for that."""

@@ -74,7 +74,8 @@ def size_of(chunks: list[UIMessageChunk]) -> int:
         chunks: what a transport gave.
     """
     try:
-        return sum(_CHUNK + sum(_size(value) for value in chunk.values()) for chunk in chunks)
+        sizes = (_CHUNK + sum(_size(value) for value in chunk.values()) for chunk in chunks)
+        return _CHUNK + sum(sizes)
     except (AttributeError, TypeError):
         return _CHUNK
 

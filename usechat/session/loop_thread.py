@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -13,6 +14,8 @@ from time import sleep, thread_time
 from typing import Any, TypeVar
 
 from usechat.errors import DispatchError
+
+logger = logging.getLogger("usechat")
 
 T = TypeVar("T")
 
@@ -33,14 +36,17 @@ class LoopThread:
         self._loop.slow_callback_duration = 1.0
         self._tasks: set[asyncio.Task[Any]] = set()  # a loop holds its tasks weakly
         self._rested = 0.0
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name="usechat", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
+        while not self._ending:
+            try:
+                self._loop.run_forever()
+            except BaseException:  # a task raised SystemExit: the replies of the others go on
+                logger.exception("Something raised on the thread that reads replies")
+        self._loop.close()
 
     @property
     def is_current(self) -> bool:
@@ -117,6 +123,7 @@ class LoopThread:
             self._thread.join(_EXIT_TIMEOUT)
 
     def _cancel_all(self) -> None:
+        self._ending = True
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()

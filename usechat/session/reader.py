@@ -13,6 +13,7 @@ import anyio
 
 from usechat.engine.engine import ChatEngine
 from usechat.engine.exchange import Exchange
+from usechat.errors import CallbackError
 from usechat.session import replies
 from usechat.session.inbox import Inbox, Item, is_urgent, size_of
 from usechat.session.loop_thread import LoopThread, loop_thread
@@ -22,6 +23,8 @@ from usechat.transport.user_functions import CALLER
 
 logger = logging.getLogger("usechat")
 
+# A reply that does not end keeps the next one waiting for no longer than this, in seconds.
+_CLOSE_TIMEOUT = 3
 _WATCH = 1.0  # seconds between two looks whether the host of a running turn is there
 
 
@@ -120,17 +123,16 @@ class Reader:
                 logger.exception("The transport could not be closed")
 
     def _switch(self, thread: LoopThread) -> None:
-        exchange = self._engine.exchange
-        if exchange is self.exchange:
-            return
-        self.exchange = exchange
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
-        if exchange is not None:
-            reading = self._reading = _Reading()
-            self._task = thread.start(self._read_after(self._task, exchange, reading))
-            self._watch_host(thread, reading)
+        # Once more after each: another thread may have changed it before this one had noted it.
+        while (exchange := self._engine.exchange) is not self.exchange:
+            self.exchange = exchange
+            if self._reading is not None:
+                self._reading.cancel()
+                self._reading = None
+            if exchange is not None:
+                reading = self._reading = _Reading()
+                self._task = thread.start(self._read_after(self._task, exchange, reading))
+                self._watch_host(thread, reading)
 
     def _watch_host(self, thread: LoopThread, reading: _Reading) -> None:
         """Ask for a flush now and then: a host that is gone says so, however silent the server."""
@@ -146,17 +148,21 @@ class Reader:
         self, before: asyncio.Task[None] | None, exchange: Exchange, reading: _Reading
     ) -> None:
         if before is not None and not before.done():
-            await asyncio.wait({before})
+            await asyncio.wait({before}, timeout=_CLOSE_TIMEOUT)
         caller = _Caller(partial(self._call_on_host, exchange))
         CALLER.set(caller)
         try:
             with anyio.CancelScope() as reading.scope:
                 if not reading.cancelled:
-                    await self._read(exchange)
+                    await self._read(exchange, reading)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # whatever it is, it must not end the loop of all sessions
+            logger.exception("The end of a reply raised")
         finally:
             caller.call = None
 
-    async def _read(self, exchange: Exchange) -> None:
+    async def _read(self, exchange: Exchange, reading: _Reading) -> None:
         engine = self._engine
         reply: Reply | None = None
         try:
@@ -170,7 +176,9 @@ class Reader:
                 item = Item(exchange, chunks, size=size_of(chunks))
                 await self._put(item, urgent=first or is_urgent(chunks))
                 first = False
-        except Exception as error:
+        except BaseException as error:  # also SystemExit, and a cancellation that is not ours
+            if reading.cancelled:
+                raise
             failure = partial(replies.failed, engine, exchange, error)
             await self._put(Item(exchange, steps=failure), urgent=True)
         else:
@@ -185,7 +193,7 @@ class Reader:
         if full:
             self._room = asyncio.Event()
         self._came(urgent or full)
-        while self._room is not None:
+        if self._room is not None:
             if self._inbox.full:
                 await self._room.wait()
             self._room = None
@@ -208,6 +216,9 @@ class Reader:
                 made = function(*arguments)
             except Exception as error:
                 thread.call(settle, None, error)
+            except BaseException as error:
+                thread.call(settle, None, CallbackError(f"it was left by {type(error).__name__}"))
+                raise
             else:
                 thread.call(settle, made, None)
 

@@ -65,7 +65,7 @@ def opened(engine: ChatEngine, exchange: Exchange, reply: Reply | None) -> Steps
     yield from engine.opened(exchange, head)
 
 
-def failed(engine: ChatEngine, exchange: Exchange, error: Exception) -> Steps[None]:
+def failed(engine: ChatEngine, exchange: Exchange, error: BaseException) -> Steps[None]:
     """The transport has raised.
 
     Args:
@@ -95,7 +95,7 @@ def rejected(engine: ChatEngine, exchange: Exchange, error: Exception) -> Steps[
     return engine.fail(exchange, error)
 
 
-def _ours(error: Exception) -> UseChatError:
+def _ours(error: BaseException) -> UseChatError:
     if isinstance(error, UseChatError):
         return error
     ours = TransportError(f"The transport raised {type(error).__name__}: {error}")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from usechat.engine.events import EVENT_TYPES, Event
+from usechat.engine.events import Event
 from usechat.engine.exchange import TurnState
 from usechat.engine.turn_text import TurnText
 from usechat.model.messages import UIMessage
-from usechat.session.observers import Subscription
-from usechat.session.turn import TurnBase
+from usechat.session.turn import EventLog, TurnBase
 
 if TYPE_CHECKING:
     from usechat.session.threaded import ChatSession
@@ -41,7 +39,7 @@ class Turn(TurnBase):
             QueuePausedError: it waits in a queue that is paused.
             ChatBusyError: called by what the turn itself waits for.
         """
-        self._session._wait(self._state, lambda: False, timeout)
+        self._session._wait(self._state, timeout)
         return self
 
     def result(self, timeout: float | None = None) -> UIMessage:
@@ -83,7 +81,7 @@ class TurnPieces(Iterator[str]):
     def __next__(self) -> str:
         turn, self._piece = self._turn, ""
         # It looks for text before it waits; wherever Ctrl-C hits in it, the turn is stopped.
-        turn._session._wait(turn._state, self._take, None)
+        turn._session._wait(turn._state, None, self._take)
         if self._piece or self._take():
             return self._piece
         turn._raise_for_outcome()
@@ -97,28 +95,24 @@ class TurnEvents(Iterator[Event]):
         turn: the turn.
     """
 
-    _subscriptions: tuple[Subscription, ...] = ()  # also where Ctrl-C hits before __init__
+    _log: EventLog | None = None  # also where Ctrl-C hits before __init__
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self._waiting: deque[Event] = deque()
-        for kind in () if turn.over else EVENT_TYPES:
-            self._subscriptions += (turn._session.on(kind, self._waiting.append),)
+        self._log = EventLog(turn, turn._session)
 
     def __next__(self) -> Event:
-        if self._subscriptions and not self._waiting:
+        log = self._log
+        assert log is not None
+        if log.open and not log.waiting:
             turn = self._turn
-            turn._session._wait(turn._state, lambda: bool(self._waiting), None)
-            if not self._waiting:
-                self._end()
-        if not self._waiting:
+            turn._session._wait(turn._state, None, lambda: bool(log.waiting))
+            if not log.waiting:
+                log.end()
+        if not log.waiting:
             raise StopIteration
-        return self._waiting.popleft()
-
-    def _end(self) -> None:
-        for end in self._subscriptions:
-            end()
-        self._subscriptions = ()
+        return log.waiting.popleft()
 
     def __del__(self) -> None:
-        self._end()
+        if self._log is not None:
+            self._log.end()

@@ -133,6 +133,7 @@ class ChatSession(Actions[Turn]):
             self._ids,
             self._call_all,
             self._tell,
+            self.stop,
         )
         _sessions.add(self)
 
@@ -188,6 +189,10 @@ class ChatSession(Actions[Turn]):
         shown = self._shown()
         return self._hosting.state if shown is None else shown
 
+    def _show_newest(self) -> None:
+        if self._hosting.flush.is_here:
+            super()._show_newest()
+
     def _shown(self) -> ChatState | None:
         return self._view if self._hosting.flush.is_here else None
 
@@ -226,10 +231,15 @@ class ChatSession(Actions[Turn]):
             warn_without_dispatch()
         super()._tell(batch)
 
-    def _wait(self, turn: TurnState, ready: Callable[[], bool], timeout: float | None) -> None:
+    def _wait(
+        self, turn: TurnState, timeout: float | None, ready: Callable[[], bool] | None = None
+    ) -> None:
         """Wait until a turn is over and told of, or something is ready."""
         try:
-            self._hosting.wait(turn, ready, timeout)
+            if ready is None:
+                self._hosting.wait(turn, lambda: False, timeout)
+            else:
+                self._hosting.wait_for(turn, ready)
         except Exception:
             raise
         except BaseException:  # Ctrl-C

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from usechat.engine.events import EVENT_TYPES, Event, TurnFinished
 from usechat.engine.exchange import Outcome, TurnState
 from usechat.engine.turn_text import text_of_turn
 from usechat.errors import IncompleteReplyError, PendingToolError, UseChatError
 from usechat.model.markdown import markdown_of_message, safe_markdown
 from usechat.model.messages import UIMessage
 from usechat.model.parts import DynamicToolPart, ToolPart
+from usechat.session.observers import Subscription
 
 if TYPE_CHECKING:
     from usechat.session.base import SessionBase
+
+
+class EventLog:
+    """The events of a chat from now on, until one of its turns is over.
+
+    Args:
+        turn: the turn.
+        session: the chat.
+
+    Attributes:
+        waiting: what nobody has taken yet.
+        open: whether more may come.
+    """
+
+    def __init__(self, turn: TurnBase, session: SessionBase[Any]) -> None:
+        self.waiting: deque[Event] = deque()
+        self.open = not turn.over
+        self._state = turn._state
+        self._subscriptions: list[Subscription] = []
+        for kind in EVENT_TYPES if self.open else ():
+            self._subscriptions.append(session.on(kind, self._note))
+
+    def _note(self, event: Event) -> None:
+        if self.open:
+            self.waiting.append(event)
+            if isinstance(event, TurnFinished) and event.turn._state is self._state:
+                self.end()
+
+    def end(self) -> None:
+        """Take no more."""
+        self.open = False
+        for end in self._subscriptions:
+            end()
 
 
 class TurnBase:

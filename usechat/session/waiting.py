@@ -41,6 +41,7 @@ class News:
             timeout: in seconds; None: no limit.
         """
         limits = [limit for limit in (timeout, _LOOK_UP) if limit is not None]
+        limits = [min(limit, threading.TIMEOUT_MAX) for limit in limits]
         waiter = threading.Lock()
         waiter.acquire()
         self._waiting.append(waiter)
