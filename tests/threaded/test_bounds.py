@@ -164,8 +164,8 @@ def test_not_more_than_one_flush_in_the_throttles_time(throttle: float) -> None:
         turn = host.ask(lambda: chat.send_message("Hi")).wait()
         elapsed = monotonic() - began
         assert turn.text == "".join(texts) == "".join(f"{n} " for n in range(3000))
-        # Beside these: submitted, the head, the first piece, the end; and whenever the inbox is full
-        # (these chunks fill it some two times) or a flush was cut short.
+        # Beside these: submitted, the head, the first piece, the end; and whenever the inbox is
+        # full (these chunks fill it some two times) or a flush was cut short.
         assert host.given <= elapsed / throttle + 12
         assert len(texts) <= elapsed / throttle + 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from time import sleep
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hosting import (
     GREETING,
     HANG,
     Asked,
+    Gate,
     Host,
     Paced,
     assert_usable,
@@ -32,6 +34,8 @@ from usechat import (
     TransportError,
     TurnFinished,
 )
+from usechat.session import hosting as session_hosting
+from usechat.session import reader
 from usechat.session.inbox import size_of
 from usechat.testing import FakeServer, text_reply
 
@@ -46,6 +50,7 @@ def test_close_tells_what_is_left_though_an_observer_is_busy() -> None:
     def slow(_: TextDelta) -> None:
         busy.set()
         told(go_on)
+        sleep(0.02)  # longer than a flush may take
 
     with ChatSession(Paced(reply), throttle=LONG) as chat:
         chat.on(TextDelta, slow)
@@ -60,11 +65,22 @@ def test_close_tells_what_is_left_though_an_observer_is_busy() -> None:
     assert heard == ["stopped"]
 
 
+def test_close_tells_a_change_that_is_not_urgent() -> None:
+    heard: list[str] = []
+    first = threading.Event()
+    with chatting(throttle=LONG) as chat:
+        chat.on(InputChanged, lambda e: (heard.append(e.input), first.set()))
+        chat.input = "a"
+        told(first)
+        chat.input = "b"
+    assert heard == ["a", "b"]
+
+
 def test_a_stop_while_observers_are_told_does_not_wait_for_the_throttle() -> None:
     reply, _ = gated()
     busy, go_on = threading.Event(), threading.Event()
     with ChatSession(Paced(reply), throttle=LONG) as chat:
-        chat.on(TextDelta, lambda _: (busy.set(), told(go_on)))
+        chat.on(TextDelta, lambda _: (busy.set(), told(go_on), sleep(0.02)))
         turn = chat.send_message("Hi")
         told(busy)
         chat.stop()
@@ -72,15 +88,26 @@ def test_a_stop_while_observers_are_told_does_not_wait_for_the_throttle() -> Non
         assert turn.wait(10).outcome == "stopped"
 
 
+@pytest.fixture
+def _no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look after the host, once a second, would see to what is forgotten."""
+    monkeypatch.setattr(reader, "_WATCH", LONG)
+
+
+@pytest.mark.usefixtures("_no_watch")
 def test_text_is_given_as_it_comes_however_seldom_observers_are_told() -> None:
-    reply, gate = gated()
+    first, second = Gate(), Gate()
+    reply = deltas([delta("a"), first, delta("b"), second, delta("c")])
     with ChatSession(Paced(reply), throttle=LONG) as chat:
         pieces = iter(chat.send_message("Hi"))
-        assert next(pieces) == "Hello "
-        gate.open()
-        assert "".join(pieces) == "there"
+        assert next(pieces) == "a"
+        first.open()
+        assert next(pieces) == "b"
+        second.open()
+        assert "".join(pieces) == "c"
 
 
+@pytest.mark.usefixtures("_no_watch")
 def test_a_change_is_told_while_the_hosts_thread_waits() -> None:
     host = Host(thread=False)
     with ChatSession(Paced(gated()[0]), dispatch=host, throttle=0) as chat:
@@ -92,7 +119,7 @@ def test_a_change_is_told_while_the_hosts_thread_waits() -> None:
         def type_and_stop() -> None:
             told(waits)
             chat.input = "typed"
-            assert heard.wait(0.9)  # before anybody looks whether the host is there
+            told(heard)
             chat.stop()
 
         asked = Asked(type_and_stop)
@@ -119,7 +146,7 @@ def test_a_transport_that_raises_more_than_an_error_ends_its_own_turn_only(
         assert running.result(10).text == "Hello there"
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, ValueError, StopIteration])
 def test_a_hook_that_is_left_by_anything_ends_the_turn(
     kind: type[BaseException], logged: pytest.LogCaptureFixture
 ) -> None:
@@ -133,12 +160,15 @@ def test_a_hook_that_is_left_by_anything_ends_the_turn(
 
     with FakeServer([GREETING]) as server, ChatSession(server.url, headers=headers) as chat:
         turn = chat.send_message("Hi").wait(10)
-        assert turn.outcome == ("error" if kind is ValueError else "stopped")
+        assert turn.outcome == ("error" if issubclass(kind, Exception) else "stopped")
         chat.set_messages([])
         assert_usable(chat)
 
 
-def test_the_first_wait_on_the_makers_thread_lets_the_host_be_another() -> None:
+def test_the_first_wait_on_the_makers_thread_lets_the_host_be_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_hosting, "_PATIENCE", 10)
     host = Host()
     try:
         for _ in range(5):

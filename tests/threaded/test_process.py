@@ -56,7 +56,9 @@ def test_a_process_ends_at_once_with_open_streams(reply: Any, dispatch: str) -> 
         program = f"""
         loop = asyncio.new_event_loop()
         atexit.register(loop.close)
-        chats = [ChatSession(sys.argv[1], dispatch={dispatch}) for _ in range(5)]
+        said = lambda what: print(what, file=sys.stderr)  # at the exit nothing may be said
+        options = dict(dispatch={dispatch}, on_error=said, on_finish=said)
+        chats = [ChatSession(sys.argv[1], **options) for _ in range(5)]
         turns = [chat.send_message("Hi") for chat in chats]
         if {reply is not HANG and dispatch == "None"}:
             for turn in turns:

@@ -150,8 +150,13 @@ class Courier:
         return self._due - monotonic() if self._throttle else 0.0
 
     def delivered(self) -> None:
-        """The observers are being told."""
+        """The observers are being told, or have been."""
         self._due = monotonic() + self._throttle
+
+    def hurry(self) -> None:
+        """Tell the observers without regard to the throttle, now."""
+        self._due = 0.0
+        self.want(True)
 
     def hold(self) -> None:
         """The host flushes by itself while it waits, and needs not be asked.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -130,9 +131,10 @@ class IdsAhead:
         if me in self._making:  # the user's function looks at the chat
             return
         self._making.add(me)
-        try:
-            while self._ready and isinstance(self._ready[-1], Exception):
+        with suppress(IndexError):  # another thread may have taken it
+            while isinstance(self._ready[-1], Exception):
                 self._ready.pop()
+        try:
             while len(self._ready) < _AHEAD:
                 self._ready.append(self._make())
         except Exception as error:

@@ -212,16 +212,19 @@ class HostFlush:
             while self._engine.outbox.changed or self.outgoing:
                 self._host.telling()
                 ended = self._guard.change(self.collect)
-                with suppress(IndexError):  # they may be dropped meanwhile
-                    while True:
-                        waiting = self.outgoing.popleft()
-                        self._tell_one(waiting)
+                while (waiting := self._next()) is not None:
+                    self._tell_one(waiting)
                 self.ended.difference_update(ended)
                 if perf_counter() >= until:
                     break
         finally:
             self._telling = False
             self._all_told()
+
+    def _next(self) -> Batch | Callable[[], object] | None:
+        with suppress(IndexError):  # another thread may have dropped them
+            return self.outgoing.popleft()
+        return None
 
     def _all_told(self) -> None:
         """Let those go on who wait until the observers know, be it that one was interrupted."""

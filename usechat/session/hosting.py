@@ -30,7 +30,7 @@ from usechat.transport.http import HttpTransport
 # How long close() waits for sockets to be closed and observers to be told, in seconds.
 _CLOSE_TIMEOUT = 1.0
 # How long the maker of a session waits for another thread to turn out to be the host, in seconds.
-_PATIENCE = 0.05
+_PATIENCE = 0.25
 # To keep the state costs at most this part of the time that flushes take.
 _PUBLISH_SHARE = 0.05
 
@@ -79,8 +79,6 @@ class Hosting:
         self._checkpoint = engine.checkpoint()
         # Who may flush before any flush has come to the host.
         self._maker = threading.get_ident() if dispatch is not None else None
-        self._patience: float | None = None  # until when the maker waits for another to flush
-        self._eager: set[int] = set()  # threads that wait for text or events
         self._connect()
 
     def _connect(self) -> None:
@@ -89,6 +87,8 @@ class Hosting:
         dispatch = self._dispatch
         if dispatch is None:
             dispatch = self._own_thread = OwnThread()
+        self._patience: float | None = None  # until when the maker waits for another to flush
+        self._eager: set[int] = set()  # threads that wait for text or events
         self.guard = Guard(self._restore, self._ids)
         self._news = News()
         self._inbox = Inbox()
@@ -104,7 +104,7 @@ class Hosting:
                 publish=self._publish_cheaply,
                 due=lambda: self._courier.due_in() <= 0,
                 telling=lambda: self._courier.delivered(),
-                told=self._news.tell,
+                told=self._told,
                 interrupted=self._interrupted,
             ),
         )
@@ -189,7 +189,7 @@ class Hosting:
     def close(self) -> None:
         """Tell what is left to tell, close what is open, end the thread; for 2 s at most."""
         if self.flush.needed:
-            self._courier.want(True)
+            self._courier.hurry()
         thread = running_loop_thread()
         if thread is not None and not thread.is_current:
             wait({self._reader.close(self._owns_transport)}, _CLOSE_TIMEOUT)
@@ -204,6 +204,10 @@ class Hosting:
         thread = running_loop_thread()
         if self._own_thread is None and thread is not None:  # a window, which is to run smoothly
             thread.rest()
+
+    def _told(self) -> None:
+        self._courier.delivered()
+        self._news.tell()
 
     def _flush_now(self) -> None:
         """What ``dispatch`` brings to the host's thread."""
@@ -275,7 +279,8 @@ class Hosting:
                     return
                 self._wait_for_more(turn, seen, until)
         finally:
-            self._courier.release()
+            if not self.flush.is_here:  # else a wait further up goes on
+                self._courier.release()
 
     def _wait_for_more(self, turn: TurnState, seen: int, until: float | None) -> None:
         self._check_may_wait(turn)

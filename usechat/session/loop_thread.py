@@ -58,6 +58,11 @@ class LoopThread:
         """Whether it runs."""
         return self._thread.is_alive()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the process is about to exit."""
+        return self._ending
+
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function soon, on the thread. May be called anywhere, also by the collector.
 

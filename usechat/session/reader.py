@@ -177,7 +177,7 @@ class Reader:
                 await self._put(item, urgent=first or is_urgent(chunks))
                 first = False
         except BaseException as error:  # also SystemExit, and a cancellation that is not ours
-            if reading.cancelled:
+            if reading.cancelled or loop_thread().is_ending or isinstance(error, GeneratorExit):
                 raise
             failure = partial(replies.failed, engine, exchange, error)
             await self._put(Item(exchange, steps=failure), urgent=True)
@@ -214,6 +214,8 @@ class Reader:
         def call() -> None:
             try:
                 made = function(*arguments)
+            except StopIteration:  # no future takes one
+                thread.call(settle, None, CallbackError("it raised StopIteration"))
             except Exception as error:
                 thread.call(settle, None, error)
             except BaseException as error:

@@ -58,7 +58,10 @@ class Turn(TurnBase):
         return TurnPieces(self)
 
     def events(self) -> Iterator[Event]:
-        """Wait for the turn event by event, from now on. Faults of the peer are in ``outcome``."""
+        """Wait for the turn event by event, from now on. Faults of the peer are in ``outcome``.
+
+        Called by an observer it gives none: observers are told one after the other.
+        """
         return TurnEvents(self)
 
 
