@@ -30,7 +30,7 @@ from usechat.transport.http import HttpTransport
 # How long close() waits for sockets to be closed and observers to be told, in seconds.
 _CLOSE_TIMEOUT = 1.0
 # How long the maker of a session waits for another thread to turn out to be the host, in seconds.
-_PATIENCE = 0.25
+_PATIENCE = 0.05
 # To keep the state costs at most this part of the time that flushes take.
 _PUBLISH_SHARE = 0.05
 
