@@ -177,7 +177,8 @@ class Reader:
                 await self._put(item, urgent=first or is_urgent(chunks))
                 first = False
         except BaseException as error:  # also SystemExit, and a cancellation that is not ours
-            if reading.cancelled or loop_thread().is_ending or isinstance(error, GeneratorExit):
+            # What fails while it is cancelled is put too, and dropped: its exchange is over.
+            if not isinstance(error, Exception) and self._is_ours(error, reading):
                 raise
             failure = partial(replies.failed, engine, exchange, error)
             await self._put(Item(exchange, steps=failure), urgent=True)
@@ -186,6 +187,11 @@ class Reader:
             await self._put(Item(exchange, steps=end), urgent=True)
         finally:
             await replies.close(reply)
+
+    def _is_ours(self, error: BaseException, reading: _Reading) -> bool:
+        """Whether what ends the reading is this side, not the transport."""
+        ending = reading.cancelled or loop_thread().is_ending
+        return ending or isinstance(error, GeneratorExit)
 
     async def _put(self, item: Item, urgent: bool) -> None:
         self._inbox.put(item)
