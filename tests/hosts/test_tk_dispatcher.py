@@ -295,17 +295,11 @@ class App:
         self.root.mainloop()
 
 gc.disable()
-for where in ("main", "thread"):
-    for _ in range(2):
-        if where == "main":
-            App()
-        else:
-            thread = threading.Thread(target=App)
-            thread.start()
-            thread.join()
-        thread = threading.Thread(target=gc.collect)
-        thread.start()
-        thread.join()
+for _ in range(3):
+    App()
+    thread = threading.Thread(target=gc.collect)
+    thread.start()
+    thread.join()
 print("done")
 """
 

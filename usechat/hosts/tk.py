@@ -79,7 +79,8 @@ class _Interpreters(threading.local):
 
     One that is freed on another thread than its own aborts the process. The collector frees a
     window, and what holds it, on whichever thread it happens to run, the network's included. Held
-    here, an interpreter is freed with its thread, or when the next window finds it of no use.
+    here, an interpreter is freed when the next window finds it of no use, or with its thread: what
+    helps the main thread, and no window that outlives a thread of its own.
     """
 
     def __init__(self) -> None:
