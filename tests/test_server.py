@@ -20,10 +20,12 @@ import httpx
 import pytest
 
 import usechat.server
+from usechat import ChatSession
 from usechat.errors import UseChatError
 from usechat.server import create_app, requests, running, running_demo
 from usechat.server.extras import extras_needed
 from usechat.server.running import RunningReplies, RunningReply
+from usechat.wire.data_stream import DataStreamDecoder
 
 Chunk = dict[str, Any]
 
@@ -126,7 +128,80 @@ def test_a_reply_as_plain_text_has_only_the_text(served: Served) -> None:
     served.next_end()
 
 
-@pytest.mark.parametrize("path", ["/api/chat", "/api/chat?protocol=text", "/api/stream"])
+def test_a_reply_as_a_data_stream_is_read_by_its_decoder(served: Served) -> None:
+    query = "?protocol=data-stream"
+    answer = served.client.post(f"/api/chat{query}", json=history("weather in Rome"))
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-vercel-ai-data-stream"] == "v1"
+    first, second = (
+        DataStreamDecoder().feed(served.client.post(f"/api/chat{query}", json=asked).content)
+        for asked in (history("weather in Rome"), history("weather in Rome", id="chat-2"))
+    )
+    assert said(first) == said(second)
+    assert "Rome" in said(first)
+    assert [first[0]["type"], first[-1]["type"]] == ["start", "finish"]
+    assert first[0]["messageId"] != second[0]["messageId"]
+    assert [served.next_end()[1] for _ in range(3)] == ["finished"] * 3
+
+
+def test_a_client_tool_is_answered_over_the_data_stream(served: Served) -> None:
+    url = f"{served.url}/api/chat?protocol=data-stream"
+    with ChatSession(url, id="chat-1", protocol="data-stream") as chat:
+        turn = chat.send_message("What time is it?").wait(10)
+        (call,) = turn.pending
+        asked = chat.last_message
+        chat.add_tool_output(call.tool_call_id, "12:34")
+        answer = chat.send_message(None).wait(10)
+        assert answer.text == "Your clock says 12:34."
+        assert asked is not None
+        assert chat.last_message is not None
+        assert chat.last_message.id == asked.id
+        assert len(chat.messages) == 2
+        chat.send_message("Look at this", files=[b"x"]).wait(10)
+        assert "1 file came with it" in chat.last_message.text
+    assert [served.next_end()[1] for _ in range(3)] == ["finished"] * 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": "weather in Rome"},
+        {"role": "user", "parts": [None, {"type": "text", "text": "weather in Rome"}]},
+        {
+            "role": "user",
+            "content": "",
+            "parts": [{"type": "text", "text": "weather in Rome"}],
+            "experimental_attachments": [1, {"url": 1}],
+        },
+        {"role": "user", "content": "weather in Rome", "experimental_attachments": 1},
+    ],
+)
+def test_messages_of_version_4_are_read(served: Served, message: Chunk) -> None:
+    body = {"messages": [message], "id": "chat-1"}
+    answer = served.client.post("/api/chat?protocol=data-stream", json=body)
+    assert "Rome" in said(DataStreamDecoder().feed(answer.content))
+    served.next_end()
+
+
+def test_a_data_stream_that_is_stopped_says_that_it_is_over(served: Served) -> None:
+    with served.chat("stall", "?protocol=data-stream&resumable=1") as first:
+        came, rest = read_until(first, "stop ")
+        served.client.post("/api/chat", json=history("Hi"))
+        body = came.encode() + b"".join(rest)
+    types = [chunk["type"] for chunk in DataStreamDecoder().feed(body)]
+    assert types[-3:] == ["text-end", "finish-step", "finish"]
+    assert {served.next_end()[1], served.next_end()[1]} == {"stopped", "finished"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/chat",
+        "/api/chat?protocol=text",
+        "/api/chat?protocol=data-stream",
+        "/api/stream",
+    ],
+)
 def test_odd_characters_and_lone_surrogates_pass(served: Served, path: str) -> None:
     text = "odd" if path != "/api/stream" else "emoji"
     odd = served.client.post(path, json={"message": text, **history(text)})
@@ -135,7 +210,7 @@ def test_odd_characters_and_lone_surrogates_pass(served: Served, path: str) -> N
     body = json.dumps({"message": "half \ud83d", **history("half \ud83d")})
     half = served.client.post(path, content=body)
     assert half.status_code == 200
-    assert ("\\ud83d" in half.text) == ("text" not in path)
+    assert ("\\ud83d" in half.text) == ("protocol=text" not in path)
     assert [served.next_end()[1] for _ in range(2)] == ["finished"] * 2
 
 
@@ -185,7 +260,7 @@ def test_the_simple_stream_is_stopped_by_a_disconnect(served: Served) -> None:
 # -- stop and resume -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("query", ["", "?protocol=text"])
+@pytest.mark.parametrize("query", ["", "?protocol=text", "?protocol=data-stream"])
 def test_a_disconnect_stops_the_reply(served: Served, query: str) -> None:
     with served.chat("stall", query) as response:
         read_until(response, "me ")
@@ -286,7 +361,7 @@ BAD: list[tuple[str, bytes, str]] = [
     ("/api/chat", b'{"messages": [{"role": "user", "parts": {}}]}', '"parts"'),
     ("/api/chat", b'{"messages": [{"role": "user", "id": 1}]}', '"id"'),
     ("/api/chat", b'{"messages": [{"role": "user"}], "id": 1}', '"id"'),
-    ("/api/chat?protocol=morse", b'{"messages": [{"role": "user"}]}', "ui, text"),
+    ("/api/chat?protocol=morse", b'{"messages": [{"role": "user"}]}', "ui, text, data-stream"),
     ("/api/stream", b"{}", '"message"'),
     ("/api/stream", b'{"message": null}', '"message"'),
     ("/api/stream", b"1", "not a JSON object"),
@@ -317,7 +392,15 @@ def test_unknown_paths_and_methods_are_json_errors(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [[None], [{"type": 1}], [{"type": "tool-x"}], [{"type": "tool-x", "approval": 1}]]
+    "parts",
+    [
+        [None],
+        [{"type": 1}],
+        [{"type": "tool-x"}],
+        [{"type": "tool-x", "approval": 1}],
+        [{"type": "tool-invocation", "toolInvocation": 1}],
+        [{"type": "tool-invocation", "toolInvocation": {}}],
+    ],
 )
 def test_odd_parts_never_give_a_fault(served: Served, parts: list[Any]) -> None:
     states = ["approval-responded", "output-available", 7]
@@ -325,10 +408,11 @@ def test_odd_parts_never_give_a_fault(served: Served, parts: list[Any]) -> None:
         odd = [dict(part, state=state) if isinstance(part, dict) else part for part in parts]
         for role in ("assistant", "user"):
             body = {"messages": [{"role": role, "parts": odd}], "id": "chat-1"}
-            answer = served.client.post("/api/chat", json=body)
-            assert "finish" in answer.text
-            assert "fault" not in answer.text
-            served.next_end()
+            for query in ("", "?protocol=data-stream"):
+                answer = served.client.post(f"/api/chat{query}", json=body)
+                assert "finish" in answer.text
+                assert "fault" not in answer.text
+                served.next_end()
 
 
 def test_the_front_page_says_what_this_is(served: Served) -> None:

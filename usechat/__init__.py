@@ -81,7 +81,13 @@ from usechat.session.sync_turn import Turn
 from usechat.session.threaded import ChatSession
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
-from usechat.transport.options import HttpOptions, PreparedRequest, PrepareHook, SendRequest
+from usechat.transport.options import (
+    HttpOptions,
+    PreparedRequest,
+    PrepareHook,
+    Reconnect,
+    SendRequest,
+)
 from usechat.transport.stream_chat import stream_chat
 
 __version__ = "0.1.0"
@@ -133,6 +139,7 @@ __all__ = [
     "ReasoningDelta",
     "ReasoningFilePart",
     "ReasoningPart",
+    "Reconnect",
     "RequestArguments",
     "RequestOptions",
     "Response",

@@ -123,8 +123,8 @@ FAULTS = {
     "an empty body": Fault(empty_chunked, None, "holds no reply"),
     "a page": Fault(
         answering(200, b"<!doctype html><p>data: hello</p>", content_type="text/html"),
-        None,
-        "content-type: text/html",
+        StreamProtocolError,
+        r"answered 200 \(content-type: text/html\) with what is in no protocol .*: .<!doctype",
     ),
     "no HTTP": Fault(saying(b"SSH-2.0-x\r\n\r\n"), ConnectionBrokenError, "the connection broke"),
     "a close before the headers": Fault(saying(b""), ConnectionBrokenError, "connection broke"),

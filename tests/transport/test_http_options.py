@@ -136,7 +136,7 @@ def test_an_unknown_option_is_told() -> None:
 
 
 def test_an_unknown_protocol_is_told() -> None:
-    with pytest.raises(InvalidArgumentError, match="protocol='sse': expected 'ui'"):
+    with pytest.raises(InvalidArgumentError, match="protocol='sse': expected 'auto', 'ui'"):
         HttpTransport(URL, protocol="sse")  # type: ignore[arg-type]
 
 

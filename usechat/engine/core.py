@@ -5,6 +5,7 @@ The engine is a class in layers, a module each, and each knows only those below 
     ChatEngine    engine.py      what users can do
     Restoring     restoring.py   back to an earlier state, out of any torn one
     Queueing      queueing.py    messages that wait
+    Repairing     repairing.py   tool calls that nobody answers any more
     Endings       endings.py     how an exchange ends, and whether the turn goes on
     Exchanges     exchanges.py   an exchange begins, opens and receives
     ChatCore      core.py        the state
@@ -21,6 +22,7 @@ from usechat.engine.exchange import Callbacks, Callout, Exchange, Outcome, Steps
 from usechat.engine.history import History
 from usechat.engine.queue import SendQueue
 from usechat.engine.status import TRANSITIONS, ChatStatus, StatusEvent
+from usechat.engine.typed import ReplyTypes
 from usechat.errors import CallbackError
 from usechat.model.messages import UIMessage
 
@@ -39,6 +41,8 @@ class ChatCore:
         when_busy: what a message does that is sent while a turn runs.
         queue_limit: how many messages may wait.
         max_steps: how many requests one turn may make; None: any number.
+        repair: whether tool calls that nobody answered get an end before the user goes on.
+        types: what metadata and data parts of replies have to fit.
 
     Attributes:
         history: the messages.
@@ -65,6 +69,8 @@ class ChatCore:
         when_busy: WhenBusy,
         queue_limit: int,
         max_steps: int | None,
+        repair: bool = False,
+        types: ReplyTypes | None = None,
     ) -> None:
         self.outbox = Outbox()
         self.history = History(messages, self.outbox)
@@ -72,6 +78,8 @@ class ChatCore:
         self.callbacks = callbacks
         self.when_busy = when_busy
         self.max_steps = max_steps
+        self.repair = repair
+        self.types = types
         self.closed = False
         self.status: ChatStatus = "ready"
         self.error: Exception | None = None

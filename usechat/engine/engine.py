@@ -63,6 +63,7 @@ class ChatEngine(Restoring):
             )
         message = self._user_message(fields)
         yield from self._end_running()
+        self._repair()
         self.history.push(message)
         self._changed()
         self.queue.paused = False
@@ -85,6 +86,7 @@ class ChatEngine(Restoring):
         index = self._index_to_edit(edit)
         self.history.cut(index + 1)
         self._changed()
+        self._repair()
         self.history.replace(index, message)
         self._changed()
         self.queue.paused = False
@@ -128,6 +130,7 @@ class ChatEngine(Restoring):
         is_reply = self.history.at(index).role == "assistant"
         self.history.cut(index if is_reply else index + 1)
         self._changed()
+        self._repair()
         return self._begin_turn("regenerate-message", message_id, options)
 
     def _index_to_regenerate(self, message_id: str | None) -> int:
@@ -234,8 +237,10 @@ class ChatEngine(Restoring):
         yield from self._end_running()
         if before is not None and self.history.snapshot() is not before:
             return False
+        last = self.history.last()
         self.history.replace_all(messages)
         self._changed()
+        self._note_loaded(last)
         return True
 
     def clear_error(self) -> None:

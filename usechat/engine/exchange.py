@@ -16,6 +16,7 @@ from usechat.engine.events import (
     PartDone,
     PartUpdated,
 )
+from usechat.engine.typed import ReplyTypes
 from usechat.model.chunks import DataChunk, ToolCall
 from usechat.model.messages import UIMessage
 
@@ -196,6 +197,7 @@ class Exchange:
         draft: the message that the reply writes.
         outbox: where its events go.
         strict: whether the reply is read as the SDK reads it.
+        types: what its metadata and data parts have to fit.
         resets: whether the next ``start`` begins the message anew (the reply is replayed).
         approval: the message whose approval it carries to the server.
         connecting: a resume whose server has not yet said whether there is a reply.
@@ -214,6 +216,7 @@ class Exchange:
     draft: Draft
     outbox: Outbox
     strict: bool
+    types: ReplyTypes | None = None
     resets: bool = False
     approval: str | None = None
     connecting: bool = False

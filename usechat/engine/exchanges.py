@@ -55,7 +55,8 @@ class Exchanges(ChatCore, ABC):
             self._resumable = None
             self._set_status("submit", None)
         request = ChatRequest(trigger, chat_id, self.history.snapshot(), message_id, turn.options)
-        exchange = Exchange(turn, request, draft, self.outbox, self.strict, connecting=resume)
+        exchange = Exchange(turn, request, draft, self.outbox, self.strict, self.types)
+        exchange.connecting = resume
         exchange.publish = lambda: self._publish(exchange)
         if target is not None:
             self.history.stand_in(exchange, target)

@@ -6,14 +6,14 @@ Source: ai 7.0.173, src/ui/chat.ts, experimental_queue.
 from __future__ import annotations
 
 from usechat.engine.automatic import has_unsent_approval, is_waiting_for_user
-from usechat.engine.endings import Endings
 from usechat.engine.exchange import RequestOptions, Steps, Trigger, TurnState
 from usechat.engine.queue import QueuedMessage
+from usechat.engine.repairing import Repairing
 from usechat.errors import CallbackError, ChatBusyError, ChatClosedError
 from usechat.model.messages import UIMessage
 
 
-class Queueing(Endings):
+class Queueing(Repairing):
     """One message after the other."""
 
     @property
@@ -129,6 +129,7 @@ class Queueing(Endings):
             yield from self._send_history(deferred)
         elif self.queue and (skip_wait or not is_waiting_for_user(last)):
             yield from self._end_running()
+            self._repair()
             entry = self.queue.next()
             self._changed()
             self.history.push(entry.message)

@@ -63,6 +63,22 @@ def dumps(value: Any) -> bytes:
             ) from error
 
 
+def dumps_whole(value: Any) -> bytes:
+    """Write a value as JSON that pydantic reads: halves of surrogate pairs become ``?``.
+
+    Args:
+        value: as for ``dumps``.
+
+    Raises:
+        InvalidArgumentError: as for ``dumps``.
+    """
+    encoded = dumps(value)
+    if b"\\ud" not in encoded:  # nothing else is written so
+        return encoded
+    text = json.dumps(json.loads(encoded), separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "replace")
+
+
 def _dumps_ascii(value: Any) -> bytes:
     text = json.dumps(
         _finite(value), separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain

@@ -13,12 +13,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from usechat.server.data_stream_messages import ui_message
 from usechat.server.demo import new_id, reply
 from usechat.server.requests import messages_in, read_object, refuse, text_in
 from usechat.server.responses import (
     FollowResponse,
     PlainText,
     ReplyResponse,
+    data_stream_wire,
     text_wire,
     ui_wire,
 )
@@ -36,6 +38,7 @@ The demo endpoint of usechat: an assistant of rules, without a model.
 
 POST /api/chat              a reply as a UI message stream (the AI SDK's useChat speaks it)
      ?protocol=text         the same as plain text
+     ?protocol=data-stream  the same as a data stream (version 4 of the SDK speaks it)
      ?resumable=1           the reply goes on when the client is gone
 GET  /api/chat/{id}/stream  the reply that runs for a chat, from its start; 204 without one
 POST /api/stream            {"message": "..."}: SSE, data: {"text": "..."} up to data: [DONE]
@@ -43,7 +46,7 @@ POST /api/stream            {"message": "..."}: SSE, data: {"text": "..."} up to
 Send "help" to see what it can show.
 """
 
-_WIRES = {"ui": ui_wire, "text": text_wire}
+_WIRES = {"ui": ui_wire, "text": text_wire, "data-stream": data_stream_wire}
 
 
 def create_app(*, delay: float = 0.03, on_reply_end: OnReplyEnd | None = None) -> Starlette:
@@ -82,6 +85,8 @@ class _Demo:
             raise refuse(f'"protocol" must be one of: {", ".join(_WIRES)}.')
         body = await read_object(request)
         messages = messages_in(body)
+        if protocol == "data-stream":
+            messages = [ui_message(message) for message in messages]
         chat_id = text_in(body, "id", default=new_id())
         if self.replies.full:
             raise refuse("Too many replies are running; try again later.", 503)

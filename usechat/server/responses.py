@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from usechat.server.running import RunningReplies, RunningReply
 from usechat.server.script import Chunk
-from usechat.wire import ui_message_stream
+from usechat.wire import data_stream, ui_message_stream
 
 
 class Wire(NamedTuple):
@@ -38,6 +38,11 @@ def text_wire() -> Wire:
     plain = PlainText()
     headers = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-cache"}
     return Wire(headers, lambda chunk: plain(chunk).encode("utf-8", "replace"), b"")
+
+
+def data_stream_wire() -> Wire:
+    """The data stream of version 4."""
+    return Wire(data_stream.HEADERS, data_stream.DataStreamEncoder().encode, b"")
 
 
 class PlainText:

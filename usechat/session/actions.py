@@ -52,6 +52,14 @@ class SendArguments(RequestArguments, total=False):
 class Actions(SessionBase[TurnT]):
     """The actions of a chat. Each is a plain function: the state has changed when it returns."""
 
+    def _begin(self, resume: bool) -> None:
+        self._resumed = self.resume_stream() if resume else None
+
+    @property
+    def resumed(self) -> TurnT | None:
+        """The turn that ``resume=True`` began; None without."""
+        return self._resumed
+
     def send_message(
         self,
         message: MessageInput = None,

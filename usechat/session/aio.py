@@ -39,6 +39,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
         when_busy: what a message does that is sent while a turn runs: ``reject`` raises
             ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
         queue_limit: how many messages may wait.
+        resume: ask at once for the reply that is running for this chat; ``resumed`` is its turn.
         throttle: seconds between two deliveries to observers; 0: one for each network read;
             None: one for each change.
         on_finish: gets a ``Finish`` after each exchange.

@@ -52,6 +52,7 @@ class SessionBase(ABC, Generic[TurnT]):
         max_steps: int | None = None,
         when_busy: WhenBusy = "reject",
         queue_limit: int = 100,
+        resume: bool = False,
         throttle: float | None = 0.03,
         on_finish: Callable[[Finish], object] | None = None,
         on_error: Callable[[Exception], object] | None = None,
@@ -67,6 +68,7 @@ class SessionBase(ABC, Generic[TurnT]):
             when_busy=when_busy,
             queue_limit=queue_limit,
             max_steps=max_steps,
+            resume=resume,
             throttle=throttle,
         )
         must_be_plain(generate_id, "generate_id")
@@ -100,6 +102,7 @@ class SessionBase(ABC, Generic[TurnT]):
         self._view: ChatState | None = None
         self._observers = Observers(self._engine.outbox, self, on_observer_error)
         self._prepare()
+        self._begin(resume)
 
     def __repr__(self) -> str:
         count = len(self._engine.history)
@@ -231,6 +234,10 @@ class SessionBase(ABC, Generic[TurnT]):
     @abstractmethod
     def _prepare(self) -> None:
         """Make what this kind of session needs beside the engine."""
+
+    @abstractmethod
+    def _begin(self, resume: bool) -> None:
+        """Do what the session was made to begin with."""
 
     @abstractmethod
     def _turn(self, state: TurnState) -> TurnT:

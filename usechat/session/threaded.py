@@ -58,6 +58,7 @@ class ChatSession(Actions[Turn]):
         when_busy: what a message does that is sent while a turn runs: ``reject`` raises
             ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
         queue_limit: how many messages may wait.
+        resume: ask at once for the reply that is running for this chat; ``resumed`` is its turn.
         throttle: seconds between two deliveries to observers; 0: one for each network read;
             None: one for each change.
         on_finish: gets a ``Finish`` after each exchange.
@@ -86,6 +87,7 @@ class ChatSession(Actions[Turn]):
         max_steps: int | None = None,
         when_busy: WhenBusy = "reject",
         queue_limit: int = 100,
+        resume: bool = False,
         throttle: float | None = 0.03,
         on_finish: Callable[[Finish], object] | None = None,
         on_error: Callable[[Exception], object] | None = None,
@@ -110,6 +112,7 @@ class ChatSession(Actions[Turn]):
             max_steps=max_steps,
             when_busy=when_busy,
             queue_limit=queue_limit,
+            resume=resume,
             throttle=throttle,
             on_finish=on_finish,
             on_error=on_error,

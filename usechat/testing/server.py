@@ -242,6 +242,10 @@ class FakeServer:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Each drain then waits until all is with the kernel, which an abort leaves alone.
         writer.transport.set_write_buffer_limits(0)
+        # asyncio sets this only where a socket names its protocol; else a reply waits 40 ms for
+        # the acknowledgement of its head.
+        with suppress(OSError):
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             while await self._exchange(reader, writer):
                 pass

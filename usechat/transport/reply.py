@@ -12,7 +12,7 @@ import httpx
 from usechat.engine.exchange import Response
 from usechat.errors import HTTPStatusError
 from usechat.model.chunks import UIMessageChunk
-from usechat.transport.failures import FAILURES, place, translated
+from usechat.transport.failures import failures, place, translated
 from usechat.wire.decoder import Decoder
 
 _ERROR_BODY = 64 * 1024
@@ -39,6 +39,31 @@ class HttpReply:
         self._body = response.aiter_bytes()
         self._opened = False
         self._ended = False
+
+    @property
+    def protocol(self) -> str | None:
+        """What the reply is in; None where that is not known yet."""
+        return self._decoder.protocol
+
+    @property
+    def first_event_id(self) -> str | None:
+        """The id of the first event that had one."""
+        return self._decoder.first_event_id
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id of the last event that had one, also on an earlier connection."""
+        return self._decoder.last_event_id
+
+    def take_over(self, before: HttpReply) -> None:
+        """Go on where another connection broke.
+
+        Args:
+            before: what came over that.
+        """
+        self._decoder = before._decoder
+        self._decoder.reconnected()
+        self._opened = True
 
     @property
     def has_no_body(self) -> bool:
@@ -78,7 +103,7 @@ class HttpReply:
         """
         try:
             return await anext(self._body, None)
-        except FAILURES as error:
+        except failures() as error:
             raise translated(error, self.what) from error
 
     async def aclose(self) -> None:
@@ -99,7 +124,7 @@ async def unwind(body: AsyncIterator[Any]) -> None:
     """
     with anyio.CancelScope() as scope:
         scope.cancel()
-        with suppress(*FAILURES):  # it is thrown away
+        with suppress(*failures()):  # it is thrown away
             while await anext(body, None) is not None:
                 pass  # what had been read already
 

@@ -12,8 +12,8 @@ import httpx_sse
 
 from usechat.errors import IncompleteReplyError, ServerError, StreamProtocolError
 from usechat.model.json import dumps
-from usechat.transport.failures import FAILURES, place, translated
-from usechat.transport.http import DEFAULT_TIMEOUT, HttpTransport
+from usechat.transport.failures import failures, place, translated
+from usechat.transport.http import DEFAULT_TIMEOUT, HttpTransport, as_tuple
 from usechat.transport.options import HttpOptions
 from usechat.transport.reply import HttpReply, refuse, unwind
 from usechat.transport.tls import tls_context
@@ -84,11 +84,11 @@ async def _events(
             api,
             content=dumps({"message": message}),
             headers={"content-type": "application/json", "accept": "text/event-stream"},
-            timeout=DEFAULT_TIMEOUT,
+            timeout=as_tuple(DEFAULT_TIMEOUT),
         )
         try:
             response = await used.send(request, stream=True, follow_redirects=False)
-        except FAILURES as error:
+        except failures() as error:
             raise translated(error, what) from error
         if not response.is_success:
             await refuse(HttpReply(response, JSONSSEDecoder(), what))
@@ -119,11 +119,11 @@ class _Data:
         while True:
             try:
                 event = await anext(self._events)
-            except httpx_sse.SSEError as error:  # one of FAILURES too
+            except httpx_sse.SSEError as error:  # one of failures() too
                 raise StreamProtocolError(
                     f"{self._what} answered with something else than server-sent events ({error})."
                 ) from error
-            except FAILURES as error:
+            except failures() as error:
                 raise translated(error, self._what) from error
             if event.data:
                 return event.data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from usechat.errors import StreamProtocolError
 from usechat.model.chunks import UIMessageChunk
@@ -17,12 +17,31 @@ class EventStreamDecoder:
 
     Args:
         max_event_size: the most characters that one event may hold.
+        events: splits the body into events, where somebody has begun to; it has the limit then.
     """
 
-    def __init__(self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
+    protocol: ClassVar[str]
+
+    def __init__(
+        self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE, events: SSEDecoder | None = None
+    ) -> None:
         self.error: StreamProtocolError | None = None
         self.position = 0
-        self._events = SSEDecoder(max_event_size)
+        self._events = SSEDecoder(max_event_size) if events is None else events
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id of the last event that had one."""
+        return self._events.last_event_id
+
+    @property
+    def first_event_id(self) -> str | None:
+        """The id of the first event of this connection that had one."""
+        return self._events.first_event_id
+
+    def reconnected(self) -> None:
+        """Another connection goes on with the reply, at the begin of an event."""
+        self._events.reconnected()
 
     def open(self) -> list[UIMessageChunk]:
         """Nothing stands before the first event."""
@@ -40,6 +59,14 @@ class EventStreamDecoder:
             events = self._events.feed(piece)
         except StreamProtocolError as error:
             events, self.error = self._events.completed, error
+        return self.take(events)
+
+    def take(self, events: list[str]) -> list[UIMessageChunk]:
+        """Take whole events; return their chunks.
+
+        Args:
+            events: the data of each.
+        """
         chunks = self.read(events) if events else []
         self.position += len(chunks)
         return chunks

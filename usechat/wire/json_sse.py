@@ -9,7 +9,7 @@ from usechat.errors import StreamProtocolError
 from usechat.model.chunks import STREAM_DONE, UIMessageChunk
 from usechat.model.json import dumps
 from usechat.wire.event_stream import EventStreamDecoder, parse, shown
-from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
+from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE, SSEDecoder
 
 HEADERS = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 """The headers of a reply in this protocol."""
@@ -46,10 +46,15 @@ class JSONSSEDecoder(EventStreamDecoder):
 
     Args:
         max_event_size: the most characters that one event may hold.
+        events: as for ``EventStreamDecoder``.
     """
 
-    def __init__(self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
-        super().__init__(max_event_size)
+    protocol = "json-sse"
+
+    def __init__(
+        self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE, events: SSEDecoder | None = None
+    ) -> None:
+        super().__init__(max_event_size, events)
         self._begun = False
 
     def read_one(self, data: str) -> list[UIMessageChunk]:

@@ -26,14 +26,23 @@ class SSEDecoder:
 
     def __init__(self, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
         self._max_event_size = max_event_size
+        self.completed: list[str] = []
+        """The events that the last piece completed, also where it raised."""
+        self.last_event_id: str | None = None
+        """The id of the last event that had one: where a new connection is to go on."""
+        self.reconnected()
+
+    def reconnected(self) -> None:
+        """Another connection goes on with the stream: what one has begun the other does not end."""
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._line: list[str] = []  # pieces of a line that has not ended
         self._line_size = 0
         self._data: list[str] = []  # data lines of an event that has not ended
         self._data_size = 0
         self._cr = ""
-        self.completed: list[str] = []
-        """The events that the last piece completed, also where it raised."""
+        self._id: str | None = None  # of the event that has not ended
+        self.first_event_id: str | None = None
+        """The id of the first event of this connection that had one."""
 
     def feed(self, piece: bytes) -> list[str]:
         """Take a piece of the stream; return the data of each event that it completed.
@@ -97,8 +106,14 @@ class SSEDecoder:
                 self._hold(line[6 if line.startswith("data: ") else 5 :])
             elif line == "data":
                 self._hold("")
+            elif line.startswith("id:") and "\0" not in line:
+                self._id = line[4 if line.startswith("id: ") else 3 :]
 
     def _dispatch(self, done: list[str]) -> None:
+        if self._id is not None:
+            self.last_event_id, self._id = self._id, None
+            if self.first_event_id is None:
+                self.first_event_id = self.last_event_id
         if self._data:
             done.append("\n".join(self._data))
             self._data.clear()

@@ -29,6 +29,9 @@ def encode_text(text: str) -> bytes:
 class TextStreamDecoder:
     """Decodes the text stream. One byte order mark is stripped, broken UTF-8 becomes U+FFFD."""
 
+    protocol = "text"
+    first_event_id = last_event_id = None
+
     def __init__(self) -> None:
         self.error: StreamProtocolError | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -57,6 +60,9 @@ class TextStreamDecoder:
             {"type": "finish-step"},
             {"type": "finish"},
         ]
+
+    def reconnected(self) -> None:
+        """Another connection goes on with the text, where this one broke; in a character, even."""
 
     def _delta(self, text: str) -> list[UIMessageChunk]:
         return [{"type": "text-delta", "id": _PART_ID, "delta": text}] if text else []

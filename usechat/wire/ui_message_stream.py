@@ -23,7 +23,7 @@ from usechat.model.chunks import (
 from usechat.model.json import dumps
 from usechat.model.messages import where_wrong
 from usechat.wire.event_stream import EventStreamDecoder, parse, shown
-from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
+from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE, SSEDecoder
 
 logger = logging.getLogger("usechat")
 
@@ -64,10 +64,18 @@ class UIMessageStreamDecoder(EventStreamDecoder):
     Args:
         strict: read exactly what ai 7.0.173 reads.
         max_event_size: the most characters that one event may hold.
+        events: as for ``EventStreamDecoder``.
     """
 
-    def __init__(self, strict: bool = False, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
-        super().__init__(max_event_size)
+    protocol = "ui"
+
+    def __init__(
+        self,
+        strict: bool = False,
+        max_event_size: int = DEFAULT_MAX_EVENT_SIZE,
+        events: SSEDecoder | None = None,
+    ) -> None:
+        super().__init__(max_event_size, events)
         self._strict = strict
         self._told: set[str] = set()
 

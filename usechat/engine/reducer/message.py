@@ -63,12 +63,18 @@ def merge_metadata(exchange: Exchange, chunk: Any) -> bool:
     Args:
         exchange: the exchange.
         chunk: ``start``, ``finish`` or ``message-metadata``.
+
+    Raises:
+        StreamProtocolError: all together does not fit the type that it should have.
     """
     new = chunk.get("messageMetadata")
     if new is None:
         return False
     fields = exchange.draft.fields
-    fields["metadata"] = merged(fields.get("metadata"), new)
+    metadata = merged(fields.get("metadata"), new)
+    if exchange.types is not None:
+        exchange.types.check_metadata(metadata, chunk, exchange.received)
+    fields["metadata"] = metadata
     exchange.emit(MetadataChanged(exchange.draft.id))
     return True
 

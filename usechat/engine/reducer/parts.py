@@ -40,7 +40,12 @@ def data_part(exchange: Exchange, chunk: DataPartChunk) -> Effect:
     """A data part, all its fields kept; or new data for the one with the same type and id.
 
     Those come with ``update_data``: the data callback sees the part as it was.
+
+    Raises:
+        StreamProtocolError: the data does not fit the type that it should have.
     """
+    if exchange.types is not None:
+        exchange.types.check_data(chunk, exchange.received)
     if chunk.get("transient"):
         return Effect.TRANSIENT
     if _known_data(exchange, chunk) is None:

@@ -1,0 +1,81 @@
+"""Tool calls that nobody answers any more get an end: a model's API refuses a history without it.
+
+Ours: the SDK sends such a history as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usechat.engine.answers import ApprovalResponse, ToolOutput
+from usechat.engine.automatic import is_waiting_for_user
+from usechat.engine.draft import Fields, wire_form
+from usechat.engine.endings import Endings
+from usechat.model.messages import UIMessage
+from usechat.model.parts import ToolCallPart
+
+NO_RESULT = "The tool call was interrupted: it has no result."
+"""The error of a call that has ended without one, for the model."""
+
+NO_ANSWER = "The user did not answer the request for approval."
+"""Why a call is denied whose approval nobody has answered, for the model."""
+
+_OPEN = ("input-streaming", "input-available", "approval-requested", "approval-responded")
+
+
+class Repairing(Endings):
+    """The history before the user goes on, if ``repair`` says so."""
+
+    def _repair(self) -> None:
+        """End all tool calls that are open; no exchange may be running."""
+        if not self.repair:
+            return
+        for index, message in enumerate(self.history.snapshot()):
+            if message.role == "assistant" and any(_is_open(p) for p in message.parts):
+                self.history.replace(index, repaired(message))
+                self._changed()
+        # What was answered and not sent has its end too.
+        self._pending_approval = self.queue.deferred = None
+
+    def _note_loaded(self, last: UIMessage | None = None) -> None:
+        """Calls of a history that was loaded are nobody's to wait for, as after a stop.
+
+        Args:
+            last: the last message before; where it still is, nothing has been loaded.
+        """
+        loaded = self.history.last()
+        if self.repair and not self.queue and loaded is not last and is_waiting_for_user(loaded):
+            self.queue.paused = True
+
+
+def repaired(message: UIMessage) -> UIMessage:
+    """The message with an end for each of its tool calls.
+
+    Args:
+        message: a published message; it does not change.
+    """
+    parts = tuple(_ended(part) if _is_open(part) else part for part in message.parts)
+    return message.model_copy(update={"parts": parts})
+
+
+def _is_open(part: Any) -> bool:
+    return isinstance(part, ToolCallPart) and part.state in _OPEN
+
+
+def _ended(part: Any) -> Any:
+    fields = wire_form(part)
+    # Of an input that has not come whole there is what could be read of it.
+    for name in ("rawInput", "inputEncoding") if part.state == "input-streaming" else ():
+        fields.pop(name, None)
+    fields.setdefault("input", {})
+    return type(part).model_validate(_end_of(part, fields))
+
+
+def _end_of(part: ToolCallPart, fields: Fields) -> Fields:
+    approval = part.approval
+    if part.state == "approval-requested" and approval is not None:
+        no = ApprovalResponse(approval.id, False, NO_ANSWER)
+        return {**no.applied(fields), "state": "output-denied"}
+    if part.state == "approval-responded" and approval is not None and approval.approved is False:
+        return {**fields, "state": "output-denied"}
+    return ToolOutput.error(part.tool_call_id, NO_RESULT).applied(fields)

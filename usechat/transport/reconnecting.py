@@ -1,0 +1,171 @@
+"""A reply that goes on after its connection broke."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from usechat.engine.exchange import Response
+from usechat.errors import ChatTimeoutError, ConnectionBrokenError, HTTPStatusError, TransportError
+from usechat.model.chunks import UIMessageChunk
+from usechat.transport.options import Reconnect
+from usechat.transport.reply import HttpReply
+from usechat.wire.catch_up import CatchUp
+
+logger = logging.getLogger("usechat")
+
+_BROKEN = (ConnectionBrokenError, ChatTimeoutError)
+# What a server or a proxy says that may say something else a moment later.
+_PASSING = (408, 425, 429)
+
+
+class ReconnectingReply:
+    """The chunks of a reply, a list for each read, over as many connections as it takes.
+
+    What a further connection brings again is left out; a clean end without the protocol's own end
+    is a broken connection too.
+
+    Args:
+        ask: asks for the rest, given the id of the last event; None: there is none.
+        policy: how often and how soon.
+        replays: whether the rest comes from the reply's begin, where that does not show.
+        require_finish: whether a reply has its own end.
+
+    Attributes:
+        response: the head of the first response.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str | None], Awaitable[HttpReply | None]],
+        policy: Reconnect,
+        replays: bool,
+        require_finish: bool,
+    ) -> None:
+        self.response: Response | None = None
+        self._ask = ask
+        self._policy = policy
+        self._replays = replays
+        self._require_finish = require_finish
+        self._reply: HttpReply | None = None
+        self._seen = CatchUp()
+        self._failures = 0  # in a row
+        self._first_id: str | None = None
+        self._is_new = False  # nothing has come of this connection
+
+    def __aiter__(self) -> ReconnectingReply:
+        return self
+
+    async def __anext__(self) -> list[UIMessageChunk]:
+        while True:
+            assert self._reply is not None
+            try:
+                chunks = await anext(self._reply)
+            except StopAsyncIteration:
+                if self._seen.ended or not self._require_finish:
+                    raise
+                await self._mend_early_end()
+            except _BROKEN as error:
+                if self._seen.ended:
+                    raise StopAsyncIteration from error
+                await self.mend(error)
+            else:
+                new = self._take(chunks, self._reply)
+                if new:
+                    self._failures = 0
+                    return new
+
+    async def aclose(self) -> None:
+        """End the response that is open, wherever it is."""
+        if self._reply is not None:
+            await self._reply.aclose()
+
+    def begin(self, reply: HttpReply) -> None:
+        """Read a connection from now on.
+
+        Args:
+            reply: what it brings.
+        """
+        before, self._reply = self._reply, reply
+        self._is_new = True
+        if before is None:
+            self.response = reply.response
+            return
+        protocol = before.protocol
+        knows_place = protocol == "ui" or (protocol is not None and not self._replays)
+        if knows_place:
+            reply.take_over(before)
+        self._seen.reconnected(None if protocol == "ui" else not knows_place)
+
+    def _take(self, chunks: list[UIMessageChunk], reply: HttpReply) -> list[UIMessageChunk]:
+        if self._is_new:
+            self._is_new = False
+            begins_with = reply.first_event_id
+            if self._first_id is None:
+                self._first_id = begins_with
+            elif begins_with is not None:
+                self._seen.reconnected(begins_with == self._first_id)
+        return self._seen.take(chunks)
+
+    async def _mend_early_end(self) -> None:
+        """The body ended before the reply did; if there is no rest, that was all."""
+        try:
+            await self.mend(ConnectionBrokenError("The reply ended without its end."))
+        except _BROKEN as error:
+            if isinstance(error.__cause__, _BROKEN):
+                raise
+            raise StopAsyncIteration from error
+
+    async def mend(self, error: TransportError) -> None:
+        """Go on with another connection.
+
+        Args:
+            error: why there has to be one.
+
+        Raises:
+            ConnectionBrokenError: there is no rest to be had.
+        """
+        await self.aclose()
+        cause: TransportError = error
+        while self._failures < self._policy.attempts:
+            self._failures += 1
+            wait = self._wait()
+            logger.warning(
+                "%s Reconnecting in %.1f s (%d of %d).",
+                cause,
+                wait,
+                self._failures,
+                self._policy.attempts,
+            )
+            await anyio.sleep(wait)
+            try:
+                reply = await self._ask(self._last_event_id)
+            except _BROKEN as again:
+                cause = again
+            except HTTPStatusError as again:
+                if again.status_code < 500 and again.status_code not in _PASSING:
+                    raise ConnectionBrokenError(
+                        f"{error} The reply cannot be resumed: {again}"
+                    ) from again
+                cause = again
+            else:
+                if reply is None:
+                    raise ConnectionBrokenError(
+                        f"{error} The server has no running reply to go on with."
+                    )
+                self.begin(reply)
+                return
+        raise ConnectionBrokenError(f"{error} Reconnecting failed too: {cause}") from cause
+
+    @property
+    def _last_event_id(self) -> str | None:
+        return None if self._reply is None else self._reply.last_event_id
+
+    def _wait(self) -> float:
+        doubled = self._policy.delay * 2.0 ** (self._failures - 1)
+        longest = min(doubled, self._policy.max_delay)
+        # So that the clients of a server that was restarted do not all come at once.
+        return longest * (1 - random.random() / 2)  # noqa: S311

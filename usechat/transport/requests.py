@@ -1,0 +1,176 @@
+"""What a request says: its URL, headers and body.
+
+Source: ai 7.0.173, src/ui/http-chat-transport.ts, default-chat-transport.ts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from usechat.engine.exchange import ChatRequest
+from usechat.errors import InvalidArgumentError
+from usechat.model.json import dumps
+from usechat.model.messages import UIMessage, message_from
+from usechat.transport.data_stream_request import v4_body, v4_stream_url
+from usechat.transport.options import (
+    HttpOptions,
+    PreparedRequest,
+    PrepareHook,
+    RequestFormat,
+    SendRequest,
+    as_mapping,
+)
+from usechat.transport.user_functions import resolved
+
+# What encodeURIComponent leaves as it is, beside letters and digits (ECMA-262).
+_URI_COMPONENT = "-_.!~*'()"
+
+
+class Outgoing(NamedTuple):
+    """A request to make.
+
+    Attributes:
+        method: ``POST`` or ``GET``.
+        api: its URL, perhaps relative.
+        headers: names in lower case.
+        content: its body.
+    """
+
+    method: str
+    api: str
+    headers: Mapping[str, str]
+    content: bytes | None
+
+
+class RequestWriter:
+    """Writes the requests of a transport.
+
+    Args:
+        api: the endpoint's URL.
+        options: the transport's; they have been checked.
+    """
+
+    def __init__(self, api: str, options: HttpOptions) -> None:
+        self._api = api
+        self._headers = options.get("headers")
+        self._body = options.get("body")
+        self._history = options.get("history", "all")
+        self._prepare_send = options.get("prepare_send_request")
+        self._prepare_reconnect = options.get("prepare_reconnect_request")
+        of_v4 = options.get("protocol") == "data-stream"
+        self._format: RequestFormat = options.get(
+            "request_format", "data-stream" if of_v4 else "ui"
+        )
+
+    async def send(self, request: ChatRequest) -> Outgoing:
+        """A request with messages.
+
+        Args:
+            request: what to send.
+
+        Raises:
+            InvalidArgumentError: it cannot be written.
+        """
+        asked = await self._assemble(request, await self._messages(request.messages))
+        prepared = await _prepare("prepare_send_request", self._prepare_send, asked)
+        encode = v4_body if self._format == "data-stream" else _ui_body
+        return Outgoing(
+            "POST",
+            prepared.get("api", asked.api),
+            {"content-type": "application/json", **_headers(prepared, asked)},
+            dumps(prepared["body"]) if "body" in prepared else encode(asked),
+        )
+
+    async def reconnect(self, request: ChatRequest, last_event_id: str | None = None) -> Outgoing:
+        """A request for the reply that is running.
+
+        Args:
+            request: whose ``chat_id`` says which.
+            last_event_id: the last event that has come of it, for servers that give ids.
+
+        Raises:
+            InvalidArgumentError: the chat's id is ``.`` or ``..``, which URLs do not keep.
+        """
+        asked = await self._assemble(request, ())
+        if last_event_id is not None and last_event_id.isascii():
+            asked.headers.setdefault("last-event-id", last_event_id)
+        prepared = await _prepare("prepare_reconnect_request", self._prepare_reconnect, asked)
+        stream_url = v4_stream_url if self._format == "data-stream" else _stream_url
+        api = prepared["api"] if "api" in prepared else stream_url(self._api, request.chat_id)
+        return Outgoing("GET", api, _headers(prepared, asked), None)
+
+    async def _messages(self, messages: tuple[UIMessage, ...]) -> tuple[UIMessage, ...]:
+        """Those of the history that are sent."""
+        if self._history == "all":
+            return messages
+        if self._history == "last":
+            return messages[-1:]
+        chosen = await resolved("history", self._history, messages)
+        if not isinstance(chosen, Iterable) or isinstance(chosen, (str, bytes, Mapping)):
+            raise InvalidArgumentError(
+                f"history returned {type(chosen).__name__}: expected a list of messages."
+            )
+        return tuple(message_from(message) for message in chosen)
+
+    async def _assemble(self, request: ChatRequest, messages: tuple[UIMessage, ...]) -> SendRequest:
+        options = request.options
+        body = await resolved("body", self._body)
+        headers = await resolved("headers", self._headers)
+        return SendRequest(
+            api=self._api,
+            chat_id=request.chat_id,
+            messages=messages,
+            headers={**_lower(headers), **_lower(options.headers)},
+            body={**as_mapping("body", body), **as_mapping("body", options.body)},
+            request_metadata=options.metadata,
+            trigger=request.trigger,
+            message_id=request.message_id,
+        )
+
+
+async def _prepare(name: str, hook: PrepareHook | None, asked: SendRequest) -> Mapping[str, Any]:
+    made = as_mapping(name, None if hook is None else await resolved(name, hook, asked))
+    unknown = made.keys() - PreparedRequest.__annotations__.keys()
+    if unknown:
+        raise InvalidArgumentError(
+            f"{name} returned {', '.join(sorted(unknown))}: it may say api, headers and body."
+        )
+    return made
+
+
+def _headers(prepared: Mapping[str, Any], asked: SendRequest) -> dict[str, str]:
+    return _lower(prepared["headers"]) if "headers" in prepared else asked.headers
+
+
+def _lower(headers: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Headers with their names in lower case; those that are None are left out."""
+    named = as_mapping("headers", headers)
+    return {name.lower(): value for name, value in named.items() if value is not None}
+
+
+def _ui_body(asked: SendRequest) -> bytes:
+    """The request's body. The history is put together from what is encoded already."""
+    own: dict[str, Any] = {"id": asked.chat_id, "trigger": asked.trigger}
+    if asked.message_id is not None:
+        own["messageId"] = asked.message_id
+    fields = {k: v for k, v in asked.body.items() if k not in ("messages", "messageId")}
+    head = dumps({**fields, **own})
+    messages = b",".join([message.encoded() for message in asked.messages])
+    return head[:-1] + b',"messages":[' + messages + b"]}"
+
+
+def _stream_url(api: str, chat_id: str) -> str:
+    """Where the running reply of a chat is to be had."""
+    if chat_id in (".", ".."):
+        raise InvalidArgumentError(
+            f'The chat id "{chat_id}" cannot stand in a URL. '
+            "Use another, or say the URL in prepare_reconnect_request."
+        )
+    try:
+        name = quote(chat_id, safe=_URI_COMPONENT)
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"The chat id cannot stand in a URL: {error}.") from error
+    at = min((i for i in (api.find("?"), api.find("#")) if i >= 0), default=len(api))
+    return f"{api[:at].removesuffix('/')}/{name}/stream{api[at:]}"
