@@ -22,7 +22,7 @@ PERMITTED: dict[str, set[str]] = {
     "hosts": {"", "errors", "model", "engine", "transport", "session"},
     "testing": {"", "errors", "model", "wire", "engine", "transport"},
     "server": {"errors", "model", "wire"},
-    "cli": {"", "errors", "model", "engine", "transport", "session", "server"},
+    "cli": {"", "errors", "model", "wire", "engine", "transport", "session", "server"},
 }
 """Which rooms each room may import; ``""`` is the public names of the package."""
 

@@ -288,6 +288,17 @@ def test_a_resume_replays_from_the_start(served: Served, chat_id: str) -> None:
     assert served.next_end() == (chat_id, "stopped")
 
 
+@pytest.mark.parametrize("path", ["/api/chat?chatId=chat-1&", "/api/chat/chat-1/stream?"])
+def test_a_resume_is_in_the_protocol_that_is_asked_for(served: Served, path: str) -> None:
+    with served.chat("stall", "?protocol=data-stream") as first:
+        original, _ = read_until(first, '"me "\n')
+        with served.client.stream("GET", f"{path}protocol=data-stream") as second:
+            assert second.headers["x-vercel-ai-data-stream"] == "v1"
+            replay, _ = read_until(second, '"me "\n')
+        assert replay.partition("0:")[2] == original.partition("0:")[2]
+    assert served.next_end() == ("chat-1", "stopped")
+
+
 def test_a_reply_goes_on_while_a_resume_follows_it(served: Served) -> None:
     with served.chat("stall") as first, served.follow() as second:
         read_until(first, STALLED)
@@ -386,9 +397,12 @@ def test_a_body_beyond_the_limit_is_refused(
 
 def test_unknown_paths_and_methods_are_json_errors(served: Served) -> None:
     assert served.client.get("/nothing").json() == {"error": "Not Found"}
-    answer = served.client.get("/api/chat")
+    answer = served.client.delete("/api/chat")
     assert answer.status_code == 405
     assert answer.json()["error"]
+    answer = served.client.get("/api/chat")
+    assert answer.status_code == 400
+    assert "chatId" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(

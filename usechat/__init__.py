@@ -71,6 +71,7 @@ from usechat.model.parts import (
     ToolState,
     UnknownPart,
 )
+from usechat.model.usage import Usage
 from usechat.session.actions import MessageInput, RequestArguments, SendArguments
 from usechat.session.aio import AsyncChatSession
 from usechat.session.async_turn import AsyncTurn
@@ -169,6 +170,7 @@ __all__ = [
     "UIMessage",
     "UIMessageChunk",
     "UnknownPart",
+    "Usage",
     "UseChatError",
     "WhenBusy",
     "__version__",

@@ -249,6 +249,16 @@ def test_a_replay_of_a_message_that_is_there_replaces_it() -> None:
     assert chat.texts() == ["user: Hi", "assistant: x"]
 
 
+@pytest.mark.parametrize("replays", [True, False])
+def test_a_replay_whose_steps_have_ids_of_their_own_is_one_message(replays: bool) -> None:
+    """The data stream of the AI SDK 4 names the message at each step."""
+    chat = Chat(user(), replays=replays)
+    chat.resume()
+    chat.receive(start("a1"), STEP, text("one", "t1"), start("a2"), STEP, text("two", "t2"))
+    assert chat.texts() == ["user: Hi", "assistant: one\n\ntwo"]
+    assert chat.messages[-1].id == "a2"
+
+
 @pytest.mark.parametrize(
     "part",
     [

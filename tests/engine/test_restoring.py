@@ -46,6 +46,7 @@ from usechat.engine.events import (
 )
 from usechat.engine.exchange import TurnState
 from usechat.engine.turn_text import TurnText, text_of_turn
+from usechat.engine.typed import ReplyTypes
 from usechat.errors import ConnectionBrokenError
 
 Operation = Callable[[Chat], object]
@@ -217,6 +218,28 @@ SCRIPTS = {
             on("receive", text("One")),
             on("regenerate", "u1"),
             on("close"),
+        ),
+    ),
+    "repair": Script(
+        lambda: Interruptible(
+            user(),
+            assistant(call("input-available"), call("approval-requested", "c2", **ASKED)),
+            callbacks=ALL_CALLBACKS,
+            when_busy="queue",
+            repair=True,
+            types=ReplyTypes(dict[str, int], {"weather": str}),
+        ),
+        (
+            on("approve"),
+            on("send", "loaded"),
+            *comes(start(messageMetadata={"n": 1}), data("x", "d1"), tool("input-available")),
+            on("send", "waits"),
+            on("stop"),
+            on("send", "goes on"),
+            *comes(tool("input-start"), data(3, "d1")),
+            on("regenerate"),
+            on("set_messages", user(), assistant(call("input-available"))),
+            on("send", "other", "u1"),
         ),
     ),
     "limits": Script(

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from ai7_server import Ai7Server
+from live_server import LiveServer
 
 from usechat import AsyncChatSession, ServerError, TextDelta
 
@@ -33,7 +33,7 @@ def user_texts(body: dict[str, Any]) -> list[str]:
 # ---------------------------------------------------------------- text
 
 
-async def test_a_text_arrives_exactly(ai7: Ai7Server) -> None:
+async def test_a_text_arrives_exactly(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         turn = await chat.send_message("text")
 
@@ -55,7 +55,7 @@ async def test_a_text_arrives_exactly(ai7: Ai7Server) -> None:
         assert turn.message.model_dump() == log.last_reply
 
 
-async def test_the_pieces_of_a_text_make_the_text(ai7: Ai7Server) -> None:
+async def test_the_pieces_of_a_text_make_the_text(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         turn = chat.send_message("text")
         pieces = [piece async for piece in turn]
@@ -65,7 +65,7 @@ async def test_the_pieces_of_a_text_make_the_text(ai7: Ai7Server) -> None:
             piece.encode()  # no half of a character is ever shown
 
 
-async def test_odd_characters_reach_the_server(ai7: Ai7Server) -> None:
+async def test_odd_characters_reach_the_server(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         turn = await chat.send_message(ODD)
 
@@ -73,7 +73,7 @@ async def test_odd_characters_reach_the_server(ai7: Ai7Server) -> None:
         assert user_texts((await ai7.log()).bodies[0]) == [ODD]
 
 
-async def test_the_history_goes_along(ai7: Ai7Server) -> None:
+async def test_the_history_goes_along(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         first = await chat.send_message("one")
         second = await chat.send_message("two")
@@ -83,7 +83,7 @@ async def test_the_history_goes_along(ai7: Ai7Server) -> None:
         assert body["messages"] == [message.model_dump() for message in chat.messages[:3]]
 
 
-async def test_reasoning_stands_beside_the_text(ai7: Ai7Server) -> None:
+async def test_reasoning_stands_beside_the_text(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         turn = await chat.send_message("reasoning")
 
@@ -96,7 +96,7 @@ async def test_reasoning_stands_beside_the_text(ai7: Ai7Server) -> None:
 # ---------------------------------------------------------------- errors
 
 
-async def test_an_error_in_mid_text_keeps_the_text(ai7: Ai7Server) -> None:
+async def test_an_error_in_mid_text_keeps_the_text(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         turn = await chat.send_message("error")
 
@@ -121,7 +121,7 @@ async def test_an_error_in_mid_text_keeps_the_text(ai7: Ai7Server) -> None:
 # ---------------------------------------------------------------- stop
 
 
-async def assert_server_saw_the_stop(ai7: Ai7Server, chat: AsyncChatSession) -> None:
+async def assert_server_saw_the_stop(ai7: LiveServer, chat: AsyncChatSession) -> None:
     assert await ai7.wait_abort() == {"chatId": chat.id, "reason": "client left"}
     assert chat.messages[-1].text == "Once upon a time"
     assert chat.status == "ready"
@@ -131,7 +131,7 @@ async def assert_server_saw_the_stop(ai7: Ai7Server, chat: AsyncChatSession) -> 
     assert (after.outcome, after.text) == ("completed", "Message 3: go on")
 
 
-async def test_a_stop_is_seen_by_the_server(ai7: Ai7Server) -> None:
+async def test_a_stop_is_seen_by_the_server(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         with chat.on(TextDelta, lambda _: chat.stop()):
             turn = await chat.send_message("stall")
@@ -141,7 +141,7 @@ async def test_a_stop_is_seen_by_the_server(ai7: Ai7Server) -> None:
         await assert_server_saw_the_stop(ai7, chat)
 
 
-async def test_leaving_a_stream_block_is_seen_by_the_server(ai7: Ai7Server) -> None:
+async def test_leaving_a_stream_block_is_seen_by_the_server(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         async with chat.stream("stall") as turn:
             async for piece in turn:
@@ -152,7 +152,7 @@ async def test_leaving_a_stream_block_is_seen_by_the_server(ai7: Ai7Server) -> N
         await assert_server_saw_the_stop(ai7, chat)
 
 
-async def test_a_cancelled_wait_is_seen_by_the_server(ai7: Ai7Server) -> None:
+async def test_a_cancelled_wait_is_seen_by_the_server(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         with anyio.CancelScope() as scope, chat.on(TextDelta, lambda _: scope.cancel()):
             await chat.send_message("stall")
@@ -164,7 +164,7 @@ async def test_a_cancelled_wait_is_seen_by_the_server(ai7: Ai7Server) -> None:
 # ---------------------------------------------------------------- going back
 
 
-async def test_regenerate_gives_a_new_answer(ai7: Ai7Server) -> None:
+async def test_regenerate_gives_a_new_answer(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         first = await chat.send_message("count")
         question = chat.messages[0]
@@ -183,7 +183,7 @@ async def test_regenerate_gives_a_new_answer(ai7: Ai7Server) -> None:
         assert second.message.model_dump() == log.last_reply
 
 
-async def test_regenerate_of_an_earlier_answer_cuts_the_history(ai7: Ai7Server) -> None:
+async def test_regenerate_of_an_earlier_answer_cuts_the_history(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         first = await chat.send_message("count")
         await chat.send_message("and then?")
@@ -197,7 +197,7 @@ async def test_regenerate_of_an_earlier_answer_cuts_the_history(ai7: Ai7Server) 
         assert user_texts(body) == ["count"]
 
 
-async def test_an_edit_cuts_the_history(ai7: Ai7Server) -> None:
+async def test_an_edit_cuts_the_history(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         await chat.send_message("one")
         await chat.send_message("two")

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from ai7_server import REPLY_SECONDS, Ai7Server
+from live_server import REPLY_SECONDS, LiveServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -21,7 +21,7 @@ def client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=REPLY_SECONDS, trust_env=False)
 
 
-async def post(ai7: Ai7Server, *messages: dict[str, Any]) -> str:
+async def post(ai7: LiveServer, *messages: dict[str, Any]) -> str:
     body = {"id": "chat-1", "messages": list(messages), "trigger": "submit-message"}
     async with client() as http:
         reply = await http.post(ai7.url, json=body)
@@ -43,7 +43,7 @@ def types_of(chunks: list[dict[str, Any]]) -> list[str]:
     return [kind for kind, before in zip(types, [None, *types], strict=False) if kind != before]
 
 
-async def test_a_text_goes_over_the_wire_in_halves_of_characters(ai7: Ai7Server) -> None:
+async def test_a_text_goes_over_the_wire_in_halves_of_characters(ai7: LiveServer) -> None:
     body = await post(ai7, user("text"))
 
     assert '"delta":"\\ud83d"' in body
@@ -55,7 +55,7 @@ async def test_a_text_goes_over_the_wire_in_halves_of_characters(ai7: Ai7Server)
     assert chunks[0]["messageId"].startswith("msg-")
 
 
-async def test_the_log_keeps_what_was_asked_and_what_was_answered(ai7: Ai7Server) -> None:
+async def test_the_log_keeps_what_was_asked_and_what_was_answered(ai7: LiveServer) -> None:
     await post(ai7, user("héllo \U0001f600"))
 
     log = await ai7.log()
@@ -70,7 +70,7 @@ async def test_the_log_keeps_what_was_asked_and_what_was_answered(ai7: Ai7Server
     assert (await ai7.log()).bodies == []
 
 
-async def test_a_client_tool_ends_the_reply_and_its_output_is_quoted(ai7: Ai7Server) -> None:
+async def test_a_client_tool_ends_the_reply_and_its_output_is_quoted(ai7: LiveServer) -> None:
     first = chunks_of(await post(ai7, user("client tool")))
     assert first[-1]["finishReason"] == "tool-calls"
     message = (await ai7.log()).finishes[0]["responseMessage"]
@@ -87,7 +87,7 @@ async def test_a_client_tool_ends_the_reply_and_its_output_is_quoted(ai7: Ai7Ser
 
 
 @pytest.mark.parametrize("approved", [True, False])
-async def test_an_approval_decides_whether_the_tool_runs(ai7: Ai7Server, approved: bool) -> None:
+async def test_an_approval_decides_whether_the_tool_runs(ai7: LiveServer, approved: bool) -> None:
     first = chunks_of(await post(ai7, user("approval")))
     assert types_of(first)[-3:] == ["tool-approval-request", "finish-step", "finish"]
     message = (await ai7.log()).finishes[0]["responseMessage"]
@@ -102,7 +102,7 @@ async def test_an_approval_decides_whether_the_tool_runs(ai7: Ai7Server, approve
     assert (await ai7.log()).tool_runs == ran
 
 
-async def test_an_error_comes_in_mid_text(ai7: Ai7Server) -> None:
+async def test_an_error_comes_in_mid_text(ai7: LiveServer) -> None:
     chunks = chunks_of(await post(ai7, user("error")))
 
     error = {"type": "error", "errorText": "The server says: provider exploded"}
@@ -110,7 +110,7 @@ async def test_an_error_comes_in_mid_text(ai7: Ai7Server) -> None:
     assert (await ai7.log()).errors == ["provider exploded"]
 
 
-async def test_a_client_that_leaves_aborts_the_model(ai7: Ai7Server) -> None:
+async def test_a_client_that_leaves_aborts_the_model(ai7: LiveServer) -> None:
     aborts: list[dict[str, Any]] = []
 
     async def wait() -> None:

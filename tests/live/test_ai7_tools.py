@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ai7_server import Ai7Server, Log
+from live_server import LiveServer, Log
 
 from usechat import (
     AsyncChatSession,
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.live]
 # ---------------------------------------------------------------- tools on the server
 
 
-async def test_a_server_tool_goes_through_its_states(ai7: Ai7Server) -> None:
+async def test_a_server_tool_goes_through_its_states(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url, throttle=None) as chat:
         seen: list[tuple[str, Any, Any]] = []
 
@@ -52,7 +52,7 @@ async def test_a_server_tool_goes_through_its_states(ai7: Ai7Server) -> None:
         assert turn.message.model_dump() == log.last_reply
 
 
-async def test_a_tool_that_fails_on_the_server_is_no_error_of_the_turn(ai7: Ai7Server) -> None:
+async def test_a_tool_that_fails_on_the_server_is_no_error_of_the_turn(ai7: LiveServer) -> None:
     async with AsyncChatSession(ai7.url) as chat:
         turn = await chat.send_message("failing tool")
 
@@ -78,7 +78,7 @@ def assert_followed_up(chat: AsyncChatSession, log: Log) -> None:
     assert message.model_dump() == log.last_reply
 
 
-async def test_a_client_tool_answered_in_the_callback(ai7: Ai7Server) -> None:
+async def test_a_client_tool_answered_in_the_callback(ai7: LiveServer) -> None:
     calls: list[ToolCall] = []
 
     def answer(call: ToolCall) -> None:
@@ -104,7 +104,7 @@ async def test_a_client_tool_answered_in_the_callback(ai7: Ai7Server) -> None:
         assert (sent["state"], sent["output"]) == ("output-available", {"city": "Zürich"})
 
 
-async def test_a_client_tool_answered_later(ai7: Ai7Server) -> None:
+async def test_a_client_tool_answered_later(ai7: LiveServer) -> None:
     async with AsyncChatSession(
         ai7.url, send_automatically_when=last_assistant_message_is_complete_with_tool_calls
     ) as chat:
@@ -122,7 +122,7 @@ async def test_a_client_tool_answered_later(ai7: Ai7Server) -> None:
         assert_followed_up(chat, await ai7.log())
 
 
-async def test_a_client_tool_that_failed(ai7: Ai7Server) -> None:
+async def test_a_client_tool_that_failed(ai7: LiveServer) -> None:
     async with AsyncChatSession(
         ai7.url, send_automatically_when=last_assistant_message_is_complete_with_tool_calls
     ) as chat:
@@ -138,7 +138,7 @@ async def test_a_client_tool_that_failed(ai7: Ai7Server) -> None:
         assert (sent["state"], sent["errorText"]) == ("output-error", "no GPS here")
 
 
-async def test_the_follow_up_waits_for_the_last_of_two_tools(ai7: Ai7Server) -> None:
+async def test_the_follow_up_waits_for_the_last_of_two_tools(ai7: LiveServer) -> None:
     async with AsyncChatSession(
         ai7.url, send_automatically_when=last_assistant_message_is_complete_with_tool_calls
     ) as chat:
@@ -169,7 +169,7 @@ async def ask_for_approval(chat: AsyncChatSession) -> str:
     return part.approval.id
 
 
-async def test_an_approval_lets_the_tool_run(ai7: Ai7Server) -> None:
+async def test_an_approval_lets_the_tool_run(ai7: LiveServer) -> None:
     async with AsyncChatSession(
         ai7.url, send_automatically_when=last_assistant_message_is_complete_with_approval_responses
     ) as chat:
@@ -192,7 +192,7 @@ async def test_an_approval_lets_the_tool_run(ai7: Ai7Server) -> None:
         assert sent["approval"] == {"id": approval_id, "approved": True}
 
 
-async def test_a_denial_keeps_the_tool_from_running(ai7: Ai7Server) -> None:
+async def test_a_denial_keeps_the_tool_from_running(ai7: LiveServer) -> None:
     async with AsyncChatSession(
         ai7.url, send_automatically_when=last_assistant_message_is_complete_with_approval_responses
     ) as chat:

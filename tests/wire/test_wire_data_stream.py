@@ -153,7 +153,7 @@ def test_there_are_replies() -> None:
 
 
 def test_plain_text_is_an_error_that_names_it() -> None:
-    chunks, error = decoded([body_of("ai4-plaintext")])
+    chunks, error = decoded(["Hello, wörld 🌍\u2028!".encode()])
     assert chunks == []
     assert error is not None
     assert "Hello" in error[0]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+from usechat.engine.automatic import is_waiting_for_user
 from usechat.engine.draft import Draft
 from usechat.engine.events import ChatState, ErrorChanged, Outbox, StatusChanged, TurnFinished
 from usechat.engine.exchange import Callbacks, Callout, Exchange, Outcome, Steps, TurnState
@@ -98,6 +99,17 @@ class ChatCore:
         self._pending_approval: str | None = None
         # All turns whose end has not been told; ordered, unlike a set.
         self._open_turns: dict[TurnState, None] = {}
+        self._note_loaded(None)
+
+    def _note_loaded(self, before: UIMessage | None) -> None:
+        """The open calls of a history that was loaded are not waited for, as after a stop.
+
+        Args:
+            before: the last message until now; where it stays, it is still the same chat.
+        """
+        last = self.history.last()
+        if self.repair and last is not before and not self.queue and is_waiting_for_user(last):
+            self.queue.paused = True
 
     def _generate_id(self) -> str:
         try:

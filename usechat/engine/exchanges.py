@@ -191,13 +191,14 @@ class Exchanges(ChatCore, ABC):
         # A user's message keeps its id, and so does the reply. (The SDK leaves a copy behind.)
         message_id = own if given is None or not self.history.is_free(given) else given
         is_other = message_id != own
-        resets = exchange.resets or (exchange.request.trigger == "resume-stream" and is_other)
-        exchange.resets = False
+        resumes = exchange.request.trigger == "resume-stream" and not exchange.started
+        resets = exchange.resets or (resumes and is_other)
+        exchange.resets, exchange.started = False, True
         if resets:
             self._begin_anew(exchange, message_id)
         elif is_other:
             self.history.rename(exchange, message_id)
-        has_metadata = merge_metadata(exchange, chunk)
+        has_metadata = merge_metadata(exchange, chunk, exchange.received - 1)
         if resets or given is not None or has_metadata:
             self._publish(exchange)
             self._changed()

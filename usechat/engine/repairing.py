@@ -1,6 +1,6 @@
 """Tool calls that nobody answers any more get an end: a model's API refuses a history without it.
 
-Ours: the SDK sends such a history as it is.
+The SDK sends such a history as it is.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from usechat.engine.answers import ApprovalResponse, ToolOutput
-from usechat.engine.automatic import is_waiting_for_user
 from usechat.engine.draft import Fields, wire_form
 from usechat.engine.endings import Endings
 from usechat.model.messages import UIMessage
@@ -36,16 +35,6 @@ class Repairing(Endings):
                 self._changed()
         # What was answered and not sent has its end too.
         self._pending_approval = self.queue.deferred = None
-
-    def _note_loaded(self, last: UIMessage | None = None) -> None:
-        """Calls of a history that was loaded are nobody's to wait for, as after a stop.
-
-        Args:
-            last: the last message before; where it still is, nothing has been loaded.
-        """
-        loaded = self.history.last()
-        if self.repair and not self.queue and loaded is not last and is_waiting_for_user(loaded):
-            self.queue.paused = True
 
 
 def repaired(message: UIMessage) -> UIMessage:

@@ -12,7 +12,6 @@ from typing import Any, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from usechat.errors import InvalidArgumentError, StreamProtocolError
-from usechat.model.chunks import UIMessageChunk
 from usechat.model.json import dumps, dumps_whole
 from usechat.model.messages import where_wrong
 
@@ -46,7 +45,7 @@ class ReplyTypes:
         made = cls(metadata, data)
         return made if made._metadata or made._data else None
 
-    def check_metadata(self, metadata: Any, chunk: UIMessageChunk, position: int) -> None:
+    def check_metadata(self, metadata: Any, chunk: Any, position: int) -> None:
         """Refuse a message's metadata that does not fit.
 
         Args:
@@ -60,7 +59,7 @@ class ReplyTypes:
         if self._metadata is not None:
             self._metadata.check(metadata, "The message's metadata", chunk, position)
 
-    def check_data(self, chunk: UIMessageChunk, position: int) -> None:
+    def check_data(self, chunk: Any, position: int) -> None:
         """Refuse a data chunk whose data does not fit.
 
         Args:
@@ -93,7 +92,7 @@ class _Type:
                 f"{option}: pydantic cannot use {_name_of(kind)}: {error}"
             ) from error
 
-    def check(self, value: Any, what: str, chunk: UIMessageChunk, position: int) -> None:
+    def check(self, value: Any, what: str, chunk: Any, position: int) -> None:
         try:
             # As JSON: that is what it was, and a validator that changes its input changes a copy.
             self._adapter.validate_json(dumps_whole(value))
@@ -135,7 +134,7 @@ def _fault(error: Exception) -> str:
     return f"its validator raised {type(error).__name__}"
 
 
-def _start_of(chunk: UIMessageChunk) -> str | None:
+def _start_of(chunk: Any) -> str | None:
     try:
         return _cut(dumps(chunk).decode())
     except InvalidArgumentError:  # a transport's own chunks may hold anything

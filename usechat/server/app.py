@@ -41,6 +41,7 @@ POST /api/chat              a reply as a UI message stream (the AI SDK's useChat
      ?protocol=data-stream  the same as a data stream (version 4 of the SDK speaks it)
      ?resumable=1           the reply goes on when the client is gone
 GET  /api/chat/{id}/stream  the reply that runs for a chat, from its start; 204 without one
+GET  /api/chat?chatId={id}  the same, as version 4 of the SDK asks for it
 POST /api/stream            {"message": "..."}: SSE, data: {"text": "..."} up to data: [DONE]
 
 Send "help" to see what it can show.
@@ -62,6 +63,7 @@ def create_app(*, delay: float = 0.03, on_reply_end: OnReplyEnd | None = None) -
         routes=[
             Route("/", _about, methods=["GET"]),
             Route("/api/chat", endpoint.chat, methods=["POST"]),
+            Route("/api/chat", endpoint.resume, methods=["GET"]),
             Route("/api/chat/{id:path}/stream", endpoint.resume, methods=["GET"]),
             Route("/api/stream", endpoint.stream, methods=["POST"]),
         ],
@@ -80,9 +82,7 @@ class _Demo:
         self._on_reply_end = on_reply_end
 
     async def chat(self, request: Request) -> ASGIApp:
-        protocol = request.query_params.get("protocol", "ui")
-        if protocol not in _WIRES:
-            raise refuse(f'"protocol" must be one of: {", ".join(_WIRES)}.')
+        protocol = _protocol(request)
         body = await read_object(request)
         messages = messages_in(body)
         if protocol == "data-stream":
@@ -95,8 +95,12 @@ class _Demo:
         return ReplyResponse(self.replies, chat_id, running, _WIRES[protocol]())
 
     async def resume(self, request: Request) -> ASGIApp:
-        running = self.replies.get(request.path_params["id"])
-        return FollowResponse(running, ui_wire()) if running else Response(status_code=204)
+        chat_id = request.path_params.get("id") or request.query_params.get("chatId")
+        if chat_id is None:
+            raise refuse('"chatId" must say which chat is to be resumed.')
+        wire = _WIRES[_protocol(request)]()
+        running = self.replies.get(chat_id)
+        return FollowResponse(running, wire) if running else Response(status_code=204)
 
     async def stream(self, request: Request) -> Response:
         message = text_in(await read_object(request), "message")
@@ -120,6 +124,13 @@ class _Demo:
         finally:
             if self._on_reply_end:
                 self._on_reply_end("", outcome)
+
+
+def _protocol(request: Request) -> str:
+    protocol = request.query_params.get("protocol", "ui")
+    if protocol not in _WIRES:
+        raise refuse(f'"protocol" must be one of: {", ".join(_WIRES)}.')
+    return protocol
 
 
 async def _about(request: Request) -> Response:

@@ -39,7 +39,17 @@ class AsyncChatSession(Actions[AsyncTurn]):
         when_busy: what a message does that is sent while a turn runs: ``reject`` raises
             ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
         queue_limit: how many messages may wait.
+        repair: before a message of the user's or a regenerate goes out, end the tool calls that
+            nobody has answered (``output-error``; an approval: ``output-denied``), so that the
+            model's API does not refuse the history. With ``when_busy="queue"`` messages still
+            wait for an answer; one that goes out all the same ends the calls: after ``stop()``,
+            by ``send_queued_message_now`` or as the first after such a history was loaded.
         resume: ask at once for the reply that is running for this chat; ``resumed`` is its turn.
+        message_metadata_type: what a reply's metadata has to fit once merged, as a type for
+            pydantic; what does not ends the reply with ``StreamProtocolError``. The message
+            keeps the JSON value. Validators must not use the chat.
+        data_part_types: the same for the data of data parts, transient ones too: types by the
+            names of the parts, without ``data-``.
         throttle: seconds between two deliveries to observers; 0: one for each network read;
             None: one for each change.
         on_finish: gets a ``Finish`` after each exchange.

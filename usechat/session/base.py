@@ -21,6 +21,7 @@ from usechat.engine.exchange import (
     TurnState,
 )
 from usechat.engine.status import ChatStatus
+from usechat.engine.typed import ReplyTypes
 from usechat.errors import CallbackError, InvalidArgumentError
 from usechat.model.chunks import DataChunk, ToolCall
 from usechat.model.ids import generate_id as default_generate_id
@@ -52,7 +53,10 @@ class SessionBase(ABC, Generic[TurnT]):
         max_steps: int | None = None,
         when_busy: WhenBusy = "reject",
         queue_limit: int = 100,
+        repair: bool = False,
         resume: bool = False,
+        message_metadata_type: Any = None,
+        data_part_types: Mapping[str, Any] | None = None,
         throttle: float | None = 0.03,
         on_finish: Callable[[Finish], object] | None = None,
         on_error: Callable[[Exception], object] | None = None,
@@ -68,6 +72,7 @@ class SessionBase(ABC, Generic[TurnT]):
             when_busy=when_busy,
             queue_limit=queue_limit,
             max_steps=max_steps,
+            repair=repair,
             resume=resume,
             throttle=throttle,
         )
@@ -83,6 +88,7 @@ class SessionBase(ABC, Generic[TurnT]):
         for name, function in {**functions, "on_observer_error": on_observer_error}.items():
             if function is not None:
                 must_be_plain(function, name)
+        types = ReplyTypes.of(message_metadata_type, data_part_types)
         self._transport, self._owns_transport = _transport(api, http)
         self._engine = ChatEngine(
             chat_id=id,
@@ -92,6 +98,8 @@ class SessionBase(ABC, Generic[TurnT]):
             when_busy=when_busy,
             queue_limit=queue_limit,
             max_steps=max_steps,
+            repair=repair,
+            types=types,
         )
         self._engine.strict = getattr(self._transport, "strict", False)
         self._engine.require_finish = getattr(self._transport, "require_finish", True)

@@ -29,6 +29,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "queue_limit": (_is_count, "a number above 0"),
     "max_steps": (lambda v: v is None or _is_count(v), "a number above 0, or None"),
+    "repair": (lambda v: isinstance(v, bool), "True or False"),
     "resume": (lambda v: isinstance(v, bool), "True or False"),
     "throttle": (lambda v: v is None or _is_seconds(v), "seconds, 0 or more, or None"),
 }

@@ -12,6 +12,7 @@ from usechat.errors import IncompleteReplyError, PendingToolError, UseChatError
 from usechat.model.markdown import markdown_of_message, safe_markdown
 from usechat.model.messages import UIMessage
 from usechat.model.parts import DynamicToolPart, ToolPart
+from usechat.model.usage import Usage
 from usechat.session.observers import Subscription
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ class TurnBase:
         return self._chat._look(lambda: text_of_turn(self._state))
 
     @property
-    def usage(self) -> Any:
-        """The tokens used, where the server sends them as ``usage`` in the metadata."""
-        metadata = self.message.metadata if self.message is not None else None
-        return metadata.get("usage") if isinstance(metadata, dict) else None
+    def usage(self) -> Usage | None:
+        """The tokens used, where the server says them in the message's metadata."""
+        message = self.message
+        return None if message is None else Usage.in_metadata(message.metadata)
 
     @property
     def pending(self) -> tuple[ToolPart | DynamicToolPart, ...]:

@@ -25,7 +25,7 @@ def start(exchange: Exchange, chunk: StartChunk) -> Effect:
 
 def metadata(exchange: Exchange, chunk: MessageMetadataChunk) -> Effect | None:
     """Metadata, merged into what is there."""
-    return Effect.CONTENT if merge_metadata(exchange, chunk) else None
+    return Effect.CONTENT if merge_metadata(exchange, chunk, exchange.received) else None
 
 
 def finish(exchange: Exchange, chunk: FinishChunk) -> Effect | None:
@@ -39,7 +39,7 @@ def finish(exchange: Exchange, chunk: FinishChunk) -> Effect | None:
             )
         exchange.draft.finish_reason = reason
     exchange.ended = True
-    return Effect.CONTENT if merge_metadata(exchange, chunk) else None
+    return Effect.CONTENT if merge_metadata(exchange, chunk, exchange.received) else None
 
 
 def abort(exchange: Exchange, chunk: AbortChunk) -> None:
@@ -57,12 +57,13 @@ def error(exchange: Exchange, chunk: ErrorChunk) -> None:
     raise ServerError(chunk["errorText"])
 
 
-def merge_metadata(exchange: Exchange, chunk: Any) -> bool:
+def merge_metadata(exchange: Exchange, chunk: Any, position: int) -> bool:
     """Merge the metadata of a chunk; whether it had any. Null is none.
 
     Args:
         exchange: the exchange.
         chunk: ``start``, ``finish`` or ``message-metadata``.
+        position: how many chunks came before.
 
     Raises:
         StreamProtocolError: all together does not fit the type that it should have.
@@ -73,7 +74,7 @@ def merge_metadata(exchange: Exchange, chunk: Any) -> bool:
     fields = exchange.draft.fields
     metadata = merged(fields.get("metadata"), new)
     if exchange.types is not None:
-        exchange.types.check_metadata(metadata, chunk, exchange.received)
+        exchange.types.check_metadata(metadata, chunk, position)
     fields["metadata"] = metadata
     exchange.emit(MetadataChanged(exchange.draft.id))
     return True

@@ -1,4 +1,4 @@
-"""The Node server of the live tests (`ai7/server.mjs`): installs, starts, asks and ends it."""
+"""The servers of the live tests: installs, starts, asks and ends them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-FOLDER = Path(__file__).parent / "ai7"
 NODE = 20  # ai 7 asks for 22 and runs on 20
 STARTUP_SECONDS = 60.0
-# Above what the server takes on a busy machine; only a failing test waits so long.
+# Above what a server takes on a busy machine; only a failing test waits so long.
 REPLY_SECONDS = 20.0
 
 
@@ -33,36 +32,37 @@ def find_node() -> tuple[str, str]:
     return node, npm
 
 
-def install(npm: str) -> None:
-    """`npm ci` beside the server, unless what is there came from this very lock file."""
-    lock = (FOLDER / "package-lock.json").read_text("utf-8")
-    stamp = FOLDER / "node_modules" / ".installed-from"
+def install(npm: str, folder: Path) -> None:
+    """`npm ci` beside a server, unless what is there came from this very lock file."""
+    lock = (folder / "package-lock.json").read_text("utf-8")
+    stamp = folder / "node_modules" / ".installed-from"
     if stamp.exists() and stamp.read_text("utf-8") == lock:
         return
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         pytest.fail(f"npm ci failed (tests without it: -m 'not live'):\n{done.stdout}{done.stderr}")
     stamp.write_text(lock, "utf-8")
 
 
-class Ai7Server:
-    """The running server as the tests see it.
+class LiveServer:
+    """A running server as the tests see it.
 
     Attributes:
-        url: the chat endpoint.
+        base: its address.
+        url: the chat endpoint, where it has only one.
     """
 
     def __init__(self, port: int, process: subprocess.Popen[bytes], stderr: Path):
-        self._base = f"http://127.0.0.1:{port}"
+        self.base = f"http://127.0.0.1:{port}"
         self._process = process
         self._stderr = stderr
-        self.url = f"{self._base}/api/chat"
+        self.url = f"{self.base}/api/chat"
 
     def reset(self) -> None:
         """Forget what earlier tests did."""
         assert self._process.poll() is None, f"the server has ended:\n{self.complaints()}"
-        with httpx.Client(base_url=self._base, trust_env=False) as client:
+        with httpx.Client(base_url=self.base, trust_env=False) as client:
             client.delete("/log").raise_for_status()
 
     def complaints(self) -> str:
@@ -78,9 +78,15 @@ class Ai7Server:
         abort: dict[str, Any] = await self._get("/wait-abort")
         return abort
 
+    async def release(self, words: int) -> None:
+        """Let so many words of each slow reply go."""
+        async with httpx.AsyncClient(base_url=self.base, trust_env=False) as client:
+            for _ in range(words):
+                (await client.post("/release")).raise_for_status()
+
     async def _get(self, path: str) -> Any:
         async with httpx.AsyncClient(
-            base_url=self._base, timeout=REPLY_SECONDS, trust_env=False
+            base_url=self.base, timeout=REPLY_SECONDS, trust_env=False
         ) as client:
             return (await client.get(path)).raise_for_status().json()
 
@@ -114,20 +120,20 @@ class Log:
 
 
 @contextlib.contextmanager
-def running(node: str, stderr: Path) -> Iterator[Ai7Server]:
-    """Start the server, wait for its port, and end it when the block is left."""
+def running(command: Sequence[str], folder: Path, stderr: Path) -> Iterator[LiveServer]:
+    """Start a server, wait for its port, and end it when the block is left."""
     with (
         stderr.open("wb") as complaints,
         subprocess.Popen(
-            [node, "server.mjs"],
-            cwd=FOLDER,
+            command,
+            cwd=folder,
             stdin=subprocess.PIPE,  # the server ends with it, even if this process is killed
             stdout=subprocess.PIPE,
             stderr=complaints,
         ) as process,
     ):
         try:
-            yield Ai7Server(_port_of(process, stderr), process, stderr)
+            yield LiveServer(_port_of(process, stderr), process, stderr)
         finally:
             process.kill()
 
