@@ -154,7 +154,8 @@ def test_the_exit_status_says_how_it_went(
 @pytest.mark.parametrize(
     ("reply", "status", "said"),
     [
-        (HTML, 3, "The answer holds no reply. Is this a chat endpoint?"),
+        (HTML, 1, "is in no protocol known here"),
+        ([b": nothing\n\n"], 3, "The answer holds no reply. Is this a chat endpoint?"),
         ([*text_reply("Half")[:4], b"\n"], 3, "The reply is incomplete"),
         ([*text_reply("Half")[:4], {"type": "abort"}], 3, "The server stopped the reply."),
         ([*text_reply("Half")[:4], CUT], 1, "the connection broke"),
@@ -217,14 +218,17 @@ def test_headers_and_body_arrive(run: Run, tmp_path: Path) -> None:
 def test_protocols(run: Run, demo: Demo) -> None:
     text = run(f"{demo.url}?protocol=text", "-m", "weather", "--protocol", "text")
     sse = run(f"{demo.base}/api/stream", "-m", "weather", "--protocol", "json-sse")
-    assert text.out == sse.out
-    assert (text.status, sse.status) == (0, 0)
+    v4 = run(f"{demo.url}?protocol=data-stream", "-m", "weather", "--protocol", "data-stream")
+    found = run(f"{demo.url}?protocol=text", "-m", "weather")
+    assert text.out == sse.out == v4.out == found.out
+    assert {text.status, sse.status, v4.status, found.status} == {0}
     assert text.out.startswith("I look up the weather in Oslo.\n\nIt is 28")
 
 
-def test_a_demo_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", ["auto", "ui", "data-stream", "text", "json-sse"])
+def test_a_demo_of_its_own(run: Run, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert run("-m", "Hi", "--protocol", "json-sse").out.startswith("You said: Hi")
+    assert run("-m", "Hi", "--protocol", protocol).out.startswith("You said: Hi")
 
 
 # -- one message: events ---------------------------------------------------------------------
@@ -314,7 +318,8 @@ def test_help_and_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.status == 0
     assert result.out.isascii()
     assert max(map(len, result.out.splitlines())) <= 80
-    assert all(x in result.out for x in ("examples:", "exit status", "--json", "usechat serve"))
+    for part in ("examples:", "exit status", "--json", "usechat serve", "usechat inspect"):
+        assert part in result.out
     assert run("--version").out == f"usechat {usechat.__version__}\n"
     assert "--delay" in run("serve", "--help").out
 

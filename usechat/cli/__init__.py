@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import anyio
 
-from usechat.cli.arguments import ChatOptions, ServeOptions, parse
+from usechat.cli.arguments import ChatOptions, InspectOptions, ServeOptions, parse
 from usechat.cli.chat import converse
-from usechat.cli.endpoint import endpoint, open_chat
+from usechat.cli.endpoint import endpoint, open_chat, open_transport
+from usechat.cli.inspect import inspect_reply
 from usechat.cli.interrupts import Interrupts
 from usechat.cli.notes import notes_to
 from usechat.cli.once import INTERRUPTED, send_once
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _options(sys.argv[1:] if argv is None else argv, out)
         if isinstance(options, ServeOptions):
             return _serve(options, out)
+        if isinstance(options, InspectOptions):
+            return _inspect(options, out)
         return _chat(options, out, err)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _options(argv: Sequence[str], out: Output) -> ChatOptions | ServeOptions:
+def _options(argv: Sequence[str], out: Output) -> ChatOptions | InspectOptions | ServeOptions:
     try:
         return parse(argv)
     finally:
@@ -66,6 +69,19 @@ def _chat(options: ChatOptions, out: Output, err: Output) -> int:
                         return await converse(chat, out, interrupts, url)
                 with notes_to(err.complain):
                     return await send_once(chat, text, out, err, interrupts, json=options.json)
+
+        return anyio.run(run)
+
+
+def _inspect(options: InspectOptions, out: Output) -> int:
+    text = read_message(options.message or "")
+    with endpoint(options) as url, Interrupts() as interrupts:
+
+        async def run() -> int:
+            async with open_transport(options, url, text) as transport:
+                # The log's words on what is not as it should be are among the findings.
+                with notes_to(lambda _: None):
+                    return await inspect_reply(transport, options, url, text, out, interrupts)
 
         return anyio.run(run)
 

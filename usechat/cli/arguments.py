@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import usechat
 from usechat.errors import InvalidArgumentError
@@ -23,7 +23,8 @@ rules, which needs no key and no network. Send "help" to see what it can show.
 """
 
 _MORE = """\
-usechat serve --help tells about the demo endpoint alone.
+usechat inspect shows a reply chunk by chunk, and what is wrong with it;
+usechat serve is the demo endpoint alone. Both have a --help of their own.
 
 examples:
   usechat                                              chat with the demo
@@ -31,6 +32,7 @@ examples:
   usechat http://localhost:3000/api/chat -m "Hello"    print one reply
   usechat URL -m - < question.txt                      the message from a file
   usechat URL -m "Hello" --json | jq -c .event         one event a line
+  usechat inspect URL -m "Hello"                       what is in the reply
   usechat URL --header "Authorization: Bearer $TOKEN" --body '{"model": "x"}'
 
 exit status with -m:
@@ -53,6 +55,38 @@ output:
   "message": ...}.
 """
 
+_INSPECT_ABOUT = """\
+Show what an endpoint replies: the response's headers, what the reply is in and
+what tells so, each chunk with its time, what a strict client (useChat of ai 7)
+rejects, and what a session of usechat makes of it.
+
+Without a URL the reply is that of the demo endpoint.
+"""
+
+_INSPECT_MORE = """\
+examples:
+  usechat inspect http://localhost:3000/api/chat -m "Hello"
+  usechat inspect -m reasoning                         the demo's reply
+  usechat inspect URL --json | jq -c 'select(.faults != [])'
+
+exit status:
+  0    the reply is complete, and a strict client rejects nothing
+  1    there is no reply; it says why
+  2    the command line cannot be used
+  3    the reply has faults, or is not complete
+  130  Ctrl-C stopped the reply
+  141  nobody reads the output any more; the reply was stopped
+
+output:
+  A row is a chunk. "ms" is the time since the request was made, once for chunks
+  that came together; "gap" is how long nothing came before, if a tenth of a
+  second or more. Rows with ! are those that a strict client rejects.
+  --json prints an object a line: {"event": "chunk", "row": ..., "ms": ...,
+  "together": ..., "type": ..., "chunk": ..., "faults": [...]}. What cannot be
+  read has the type "?" and its text as "chunk". The last line has the event
+  "end" and everything else. Of headers that set cookies no value is shown.
+"""
+
 _SERVE_ABOUT = "Serve the demo endpoint alone, until Ctrl-C."
 
 
@@ -73,8 +107,13 @@ class ChatOptions:
     message: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
-    protocol: Protocol = "ui"
+    protocol: Protocol = "auto"
     json: bool = False
+
+
+@dataclass(frozen=True)
+class InspectOptions(ChatOptions):
+    """What ``usechat inspect`` is to do."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +143,7 @@ class ServeOptions:
         ]
 
 
-def parse(argv: Sequence[str]) -> ChatOptions | ServeOptions:
+def parse(argv: Sequence[str]) -> ChatOptions | InspectOptions | ServeOptions:
     """Read the command line.
 
     Args:
@@ -115,6 +154,9 @@ def parse(argv: Sequence[str]) -> ChatOptions | ServeOptions:
     """
     if argv and argv[0] == "serve":
         return ServeOptions(**vars(_serve_parser().parse_args(argv[1:])))
+    if argv and argv[0] == "inspect":
+        given = _inspect_parser().parse_args(argv[1:])
+        return InspectOptions(**{**vars(given), "headers": dict(given.headers)})
     parser = _chat_parser()
     given = parser.parse_args(argv)
     if given.json and given.message is None:
@@ -125,7 +167,9 @@ def parse(argv: Sequence[str]) -> ChatOptions | ServeOptions:
 def _chat_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="usechat",
-        usage="usechat [URL] [-m TEXT] [options]\n       usechat serve [options]",
+        usage="usechat [URL] [-m TEXT] [options]\n"
+        "       usechat inspect [URL] [-m TEXT] [options]\n"
+        "       usechat serve [options]",
         description=_ABOUT,
         epilog=_MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -138,6 +182,37 @@ def _chat_parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         help="send this, print the reply as it streams, and exit; - reads it from standard input",
     )
+    _add_request(parser)
+    add("--json", action="store_true", help="with -m: print events, an object a line")
+    add("--version", action="version", version=f"usechat {usechat.__version__}")
+    return parser
+
+
+def _inspect_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="usechat inspect",
+        usage="usechat inspect [URL] [-m TEXT] [options]",
+        description=_INSPECT_ABOUT,
+        epilog=_INSPECT_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("url", metavar="URL", nargs="?", type=_checked(_url), help="the endpoint to inspect")
+    add(
+        "-m",
+        "--message",
+        metavar="TEXT",
+        default="Hello",
+        help="what to send (default: Hello); - reads it from standard input",
+    )
+    _add_request(parser)
+    add("--json", action="store_true", help="print an object a line")
+    return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
+    """What goes with a request, and how its reply is read."""
+    add = parser.add_argument
     add(
         "--header",
         dest="headers",
@@ -156,15 +231,13 @@ def _chat_parser() -> argparse.ArgumentParser:
     )
     add(
         "--protocol",
-        choices=["ui", "text", "json-sse"],
-        default="ui",
-        help="how replies are read: ui, the AI SDK's UI message stream (the default); text, "
-        'nothing but text; json-sse, data: {"text": "..."} events (this one also sends the text '
-        'as the body\'s "message")',
+        choices=get_args(Protocol),
+        default="auto",
+        help="how replies are read: auto, found out from what comes (the default); ui, the UI "
+        "message stream of the AI SDK 5 to 7; data-stream, what the AI SDK 4 sends (requests are "
+        'in its form too); text, nothing but text; json-sse, data: {"text": "..."} events (this '
+        'one also sends the text as the body\'s "message")',
     )
-    add("--json", action="store_true", help="with -m: print events, an object a line")
-    add("--version", action="version", version=f"usechat {usechat.__version__}")
-    return parser
 
 
 def _serve_parser() -> argparse.ArgumentParser:

@@ -15,9 +15,17 @@ from usechat.engine.automatic import (
 )
 from usechat.model.messages import UIMessage
 from usechat.session.aio import AsyncChatSession
+from usechat.transport.http import HttpTransport
 from usechat.transport.options import HttpOptions
+from usechat.transport.tls import tls_context
 
-_DEMO_PATHS = {"ui": "/api/chat", "text": "/api/chat?protocol=text", "json-sse": "/api/stream"}
+_DEMO_PATHS = {
+    "auto": "/api/chat",
+    "ui": "/api/chat",
+    "data-stream": "/api/chat?protocol=data-stream",
+    "text": "/api/chat?protocol=text",
+    "json-sse": "/api/stream",
+}
 
 # Requests that one action may cause before the user is asked again.
 _MAX_STEPS = 20
@@ -53,17 +61,39 @@ async def open_chat(options: ChatOptions, url: str) -> AsyncIterator[AsyncChatSe
     http: HttpOptions = {"protocol": options.protocol, "headers": options.headers}
     async with AsyncExitStack() as stack:
         if options.url is None:
-            # The demo is on this machine: the environment's proxies cannot reach it.
-            http["client"] = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            http["client"] = await stack.enter_async_context(_demo_client())
         yield await stack.enter_async_context(_session(options, url, http))
+
+
+@asynccontextmanager
+async def open_transport(options: ChatOptions, url: str, text: str) -> AsyncIterator[HttpTransport]:
+    """What brings the reply to one message.
+
+    Args:
+        options: the command line's.
+        url: where the endpoint is.
+        text: the message.
+    """
+    # It is ready before the request, whose time is taken.
+    client = _demo_client() if options.url is None else httpx.AsyncClient(verify=tls_context())
+    async with client:
+        yield HttpTransport(
+            url,
+            protocol=options.protocol,
+            headers=options.headers,
+            body=_with_message(options, text),
+            client=client,
+        )
+
+
+def _demo_client() -> httpx.AsyncClient:
+    # The demo is on this machine: the environment's proxies cannot reach it.
+    return httpx.AsyncClient(trust_env=False)
 
 
 def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSession:
     def body() -> Mapping[str, Any]:
-        if options.protocol != "json-sse":
-            return options.body
-        # What hand-written endpoints of this kind read, as stream_chat sends it.
-        return {"message": _last_question(chat.messages), **options.body}
+        return _with_message(options, _last_question(chat.messages))
 
     http["body"] = body
     chat = AsyncChatSession(
@@ -76,6 +106,13 @@ def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSess
         **http,
     )
     return chat
+
+
+def _with_message(options: ChatOptions, text: str) -> Mapping[str, Any]:
+    if options.protocol != "json-sse":
+        return options.body
+    # What hand-written endpoints of this kind read, as stream_chat sends it.
+    return {"message": text, **options.body}
 
 
 def goes_on(messages: tuple[UIMessage, ...]) -> bool:

@@ -43,17 +43,18 @@ def whole_input(part: Any) -> str | None:
     return text if len(text) > _LENGTH else None
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, length: int = _LENGTH) -> str:
     """A text in one line of bounded length.
 
     Args:
         text: any text.
+        length: of how many characters at most.
     """
-    return _cut(" ".join(text[: 4 * _LENGTH].split()))
+    return _cut(" ".join(text[: 4 * length].split()), length)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LENGTH else text[: _LENGTH - 3] + "..."
+def _cut(text: str, length: int = _LENGTH) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def call_of(part: Any) -> str:
