@@ -11,7 +11,7 @@ from pathlib import Path
 import usechat
 from usechat import AsyncChatSession, ChatSession
 from usechat.testing import FakeServer, text_reply
-from usechat.transport.http import DEFAULT_TIMEOUT
+from usechat.transport.http import DEFAULT_TIMEOUT, HttpTransport
 from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +46,12 @@ def test_the_table_of_defaults_is_true() -> None:
     parameters = inspect.signature(ChatSession).parameters
     for name in ("when_busy", "throttle"):
         assert said[name].strip('"') == str(parameters[name].default)
-    assert said["protocol"] == '"ui"'
+    assert said["protocol"] == '"auto"'
+    assert said["request_format"] == '"ui"'
+    assert said["history"] == '"all"'
+    for name in ("resume", "repair"):
+        assert said[name] == str(parameters[name].default)
+    assert said["reconnect"] == str(HttpTransport("http://localhost")._reconnect is not None)
     assert parameters["max_steps"].default is None
     assert parameters["send_automatically_when"].default is None
     assert parameters["queue_limit"].default == 100

@@ -5,12 +5,13 @@ Each looks at both ends: what the client shows, and what the server's log says i
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from backends import BACKENDS, Backend
+from backends import BACKENDS, Backend, NodeBackend
 from live_server import LiveServer
 
 from usechat import (
@@ -233,3 +234,13 @@ def test_a_chat_session(live: LiveServer, backend: Backend) -> None:
         with chat.stream(said["stop"].ask) as turn:
             assert next(iter(turn))
         assert turn.outcome == "stopped"
+
+
+def test_the_readme_names_the_versions_that_run() -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text("utf-8")
+    table = readme.split("| Backend | Versions run |")[1].split("\n\n")[0]
+    for backend in BACKENDS:
+        if isinstance(backend, NodeBackend):
+            assert backend.version in table
+        elif backend.package:
+            assert backend.package.removesuffix("-slim") in table.lower()
