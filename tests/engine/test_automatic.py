@@ -6,7 +6,7 @@ import pytest
 
 from usechat.engine.automatic import (
     has_unsent_approval,
-    is_waiting_for_user,
+    waiting_calls,
 )
 from usechat.engine.automatic import (
     last_assistant_message_is_complete_with_approval_responses as with_approvals,
@@ -98,7 +98,7 @@ def test_only_an_assistants_message_at_the_end_counts(predicate) -> None:  # typ
 )
 def test_whom_the_last_message_waits_for(part: dict, waits: bool, unsent: bool) -> None:
     (message,) = history(assistant(part))
-    assert (is_waiting_for_user(message), has_unsent_approval(message)) == (waits, unsent)
+    assert (bool(waiting_calls(message)), has_unsent_approval(message)) == (waits, unsent)
 
 
 @pytest.mark.parametrize(("part", "unsent"), [(OPEN, False), (REQUESTED, False), (OUTPUT, True)])
@@ -111,5 +111,5 @@ def test_an_answered_approval_is_not_sent_while_another_call_waits(
 
 def test_no_message_and_a_users_wait_for_nobody() -> None:
     (message,) = history(user())
-    assert (is_waiting_for_user(None), is_waiting_for_user(message)) == (False, False)
+    assert waiting_calls(None) == waiting_calls(message) == frozenset()
     assert (has_unsent_approval(None), has_unsent_approval(message)) == (False, False)

@@ -18,6 +18,7 @@ from .harness import (
     start,
     text,
     text_delta,
+    text_end,
     text_start,
     tool,
     user,
@@ -257,6 +258,40 @@ def test_a_replay_whose_steps_have_ids_of_their_own_is_one_message(replays: bool
     chat.receive(start("a1"), STEP, text("one", "t1"), start("a2"), STEP, text("two", "t2"))
     assert chat.texts() == ["user: Hi", "assistant: one\n\ntwo"]
     assert chat.messages[-1].id == "a2"
+
+
+BROKEN = (start("m1"), STEP, text_start("1"), text_delta("Hel", "1"))
+NOTE = {"type": "data-note", "data": 1}
+
+
+@pytest.mark.parametrize("replays", [True, False])
+def test_a_rest_whose_later_step_has_an_id_of_its_own_is_one_message(replays: bool) -> None:
+    chat = Chat(replays=replays)
+    chat.send()
+    chat.receive(*BROKEN)
+    chat.fail(GONE)
+    chat.resume()
+    chat.receive(text_delta("lo", "1"), text_end("1"), start("m2"), STEP, text("world", "2"))
+    assert chat.texts() == ["user: Hi", "assistant: Hello\n\nworld"]
+
+
+def test_a_replay_may_begin_with_data() -> None:
+    """As the AI SDK 4 sends them: before the step that names the message."""
+    chat = Chat()
+    chat.send()
+    chat.receive(NOTE, *BROKEN)
+    chat.fail(GONE)
+    chat.resume()
+    chat.receive(NOTE, *BROKEN, text_delta("lo", "1"))
+    assert chat.texts() == ["user: Hi", "assistant: Hello"]
+
+
+def test_what_comes_before_the_start_of_a_new_reply_is_kept() -> None:
+    chat = Chat(user())
+    chat.resume()
+    chat.receive(NOTE, *BROKEN)
+    assert [part["type"] for part in chat.reply_parts()] == ["data-note", "step-start", "text"]
+    assert chat.messages[-1].id == "m1"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from .harness import (
     user,
 )
 
+GONE = ConnectionBrokenError("gone")
 REFUSED = {"approval": {"id": "ap1", "approved": False, "reason": "No!"}, "input": {}}
 NOT_DONE = {"state": "output-error", "errorText": NO_RESULT}
 DENIED = {"id": "ap1", "approved": False, "reason": NO_ANSWER}
@@ -372,3 +373,110 @@ def test_other_messages_before_the_same_last_one_are_no_other_history() -> None:
 def test_without_the_option_a_loaded_history_is_waited_for() -> None:
     chat = Chat(user(), assistant(OPEN), when_busy="queue")
     assert chat.send("Go on").queued
+
+
+# ------------------------------------- calls that somebody is about to answer
+
+
+def asks(chat: Chat) -> None:
+    """The reply of the running turn is a call for the client."""
+    chat.reply(STEP, tool("input-available", id="live"), finish())
+
+
+def is_kept_waiting(chat: Chat) -> bool:
+    turn = chat.send("by the way")
+    state = chat.messages[-1].tool_parts[-1].state
+    return bool(turn.queued) and state == "input-available"
+
+
+def test_after_an_error_a_retry_asks_anew() -> None:
+    chat = queueing()
+    chat.send()
+    chat.fail(GONE)
+    chat.regenerate()
+    asks(chat)
+    assert is_kept_waiting(chat)
+
+
+def test_after_a_stop_a_retry_asks_anew() -> None:
+    chat = waiting()
+    chat.stop()
+    chat.engine.remove_queued_message(chat.engine.queue.messages[0].id)
+    chat.regenerate()
+    asks(chat)
+    assert is_kept_waiting(chat)
+
+
+@pytest.mark.parametrize("go_on", ["regenerate", "continue", "resume"])
+def test_a_loaded_history_that_goes_on_asks_anew(go_on: str) -> None:
+    chat = queueing(user(), assistant(OPEN))
+    if go_on == "regenerate":
+        chat.regenerate()
+    elif go_on == "continue":
+        chat.send(None)
+    else:
+        chat.resume()
+    asks(chat)
+    assert is_kept_waiting(chat)
+
+
+def test_to_put_the_same_messages_back_gives_nothing_up() -> None:
+    chat = queueing()
+    chat.send()
+    asks(chat)
+    chat.set_messages(*(message.model_dump() for message in chat.messages))
+    assert is_kept_waiting(chat)
+
+
+def test_a_new_chat_has_nothing_given_up() -> None:
+    chat = queueing(user(), assistant(OPEN))
+    chat.clear()
+    chat.send()
+    asks(chat)
+    assert is_kept_waiting(chat)
+
+
+def test_what_was_given_up_is_so_after_an_interrupt() -> None:
+    chat = queueing(user(), assistant(OPEN))
+    chat.engine.restore(chat.engine.checkpoint())
+    assert chat.send("Go on").queued is False
+
+
+def test_a_call_whose_turn_an_interrupt_ends_is_given_up() -> None:
+    chat = queueing()
+    chat.send()
+    chat.receive(tool("input-available"))
+    chat.engine.restore(chat.engine.checkpoint())
+    assert chat.send("Go on").queued is False
+
+
+def test_users_and_system_messages_are_left_alone() -> None:
+    chat = repairing({"id": "s", "role": "system", "parts": [OPEN]}, user())
+    chat.send("Go on")
+    assert chat.messages[0].parts[0].state == "input-available"
+
+
+def test_what_is_known_of_a_whole_input_stays() -> None:
+    part = call("input-available", input={"a": 1}, rawInput='{"a":1}', inputEncoding="json")
+    chat = repairing(user(), assistant(part))
+    chat.send("Go on")
+    assert chat.dump()[1]["parts"] == [{**part, **NOT_DONE}]
+
+
+def test_the_end_of_a_turn_is_told_before_its_calls_are_ended() -> None:
+    chat = repairing(when_busy="interrupt", callbacks={"on_finish": lambda finish: None})
+    chat.send()
+    chat.receive(tool("input-available"))
+    chat.send("Go on")
+    (finished,) = chat.called("on_finish")
+    assert finished.messages[1].tool_parts[0].state == "input-available"
+    assert chat.messages[1].tool_parts[0].state == "output-error"
+
+
+def test_each_message_that_is_repaired_is_a_change_of_its_own() -> None:
+    chat = repairing(user(), assistant(OPEN), user("And?", "u2"), assistant(OPEN, id="a2"))
+    chat.engine.records = True
+    chat.send("Go on")
+    states = [batch.state for batch in chat.engine.outbox.take()]
+    seen = [[m.tool_parts[0].state for m in s.messages if m.role == "assistant"] for s in states]
+    assert ["output-error", "input-available"] in seen

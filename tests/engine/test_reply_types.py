@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from usechat.engine.events import DataReceived, MetadataChanged, PartAdded, PartUpdated
@@ -259,3 +266,53 @@ def test_without_types_nothing_is_checked() -> None:
 def test_what_cannot_be_used_is_said_at_once(metadata: Any, types: Any, said: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"(?s){said}"):
         ReplyTypes.of(metadata, types)
+
+
+def test_a_start_whose_metadata_does_not_fit_changes_nothing() -> None:
+    chat = Chat(
+        user(),
+        assistant({"type": "text", "text": "old"}, id="old"),
+        types=ReplyTypes.of(Meta, None),
+    )
+    turn = chat.send()
+    chat.receive(start("new"), text("what came"), start("old", messageMetadata={"model": 5}))
+    refused(chat)
+    assert chat.texts() == ["user: Hi", "assistant: old", "user: Hi", "assistant: what came"]
+    assert turn.message is not None
+    assert turn.message.id == "new"
+
+
+def test_a_type_that_was_made_in_a_function_comes_as_an_adapter() -> None:
+    class Inner(TypedDict):
+        n: int
+
+    class Outer(TypedDict):
+        inner: Inner
+
+    with pytest.raises(InvalidArgumentError, match=r"give a TypeAdapter") as refusal:
+        ReplyTypes.of(Outer, None)
+    assert "\n" not in str(refusal.value)
+    chat = typed(TypeAdapter(Outer))
+    chat.receive(brings({"inner": {"n": 1}}))
+    assert chat.error is None
+    chat.receive(brings({"inner": {"n": "x"}}))
+    refused(chat)
+
+
+def test_the_name_of_a_type_is_none() -> None:
+    with pytest.raises(InvalidArgumentError, match="expected a type, not the name of one"):
+        ReplyTypes.of("Meta", None)
+
+
+def test_where_it_is_wrong_is_told_in_one_line() -> None:
+    chat = typed(dict[str, int])
+    chat.receive(brings({"a\nb\x1b" + "c" * 999: "x"}))
+    said = str(refused(chat))
+    assert "a\ufffdb\ufffdccc" in said
+    assert len(said) < 500
+
+
+def test_half_a_character_is_checked_as_a_question_mark() -> None:
+    chat = typed(dict[str, Literal["a ?"]])
+    chat.receive(brings({"x": "a \ud83d"}))
+    assert chat.error is None

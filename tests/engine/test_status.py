@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from usechat.engine.automatic import is_waiting_for_user
+from usechat.engine.automatic import waiting_calls
 from usechat.engine.exchange import TurnState
 from usechat.engine.status import TRANSITIONS, ChatStatus, StatusEvent
 from usechat.errors import (
@@ -165,4 +165,4 @@ def _is_in_order(chat: Chat, turns: list[TurnState]) -> None:
             assert turn.queued == (waiting.entry_of(turn) is not None)
             assert turn.queued or (running is not None and running.turn is turn)
     if waiting and not waiting.paused and not chat.engine.busy:
-        assert is_waiting_for_user(chat.engine.history.last())
+        assert waiting_calls(chat.engine.history.last())

@@ -1,8 +1,11 @@
 """The backends of the live tests: what each is, how it is started, what it can do.
 
-To add one: a program that prints {"port": N} once it listens on 127.0.0.1 and ends with its stdin,
-with the control routes of `node/common.mjs` and its words; then a row in BACKENDS. A scenario of
-`test_backends.py` runs for the backends whose ``can`` names it.
+To add one, write a program that prints {"port": N} once it listens on 127.0.0.1, ends with its
+stdin, and writes to stderr only what is a fault of its own. It answers the routes at the head of
+`node/common.mjs`, and the words of ``SCRIPTED`` as that script does. In Node it gets a folder with
+package.json and package-lock.json, versions exact, and a ``NodeBackend`` below; in Python it is a
+file of `python/` and a ``PythonBackend`` in `python_backends.py`. What it cannot do is left out of
+``can``: a scenario of `test_backends.py` is collected only for the backends that have it there.
 """
 
 from __future__ import annotations

@@ -47,10 +47,16 @@ def test_every_spelling_is_read_wherever_it_stands(sent: dict[str, Any]) -> None
         ({"inputTokens": True, "outputTokens": 1.5}, (None, None, None)),
         ({"inputTokens": None, "promptTokens": 3}, (3, None, None)),
         ({"inputTokens": 0, "outputTokens": 0}, (0, 0, 0)),
+        ({"inputTokens": -5, "outputTokens": 10}, (None, 10, None)),
     ],
 )
 def test_what_the_server_did_not_say_is_none(sent: dict[str, Any], expected: object) -> None:
     assert counts({"usage": sent}) == expected
+
+
+def test_the_last_request_goes_before_all_together() -> None:
+    metadata = {"totalUsage": {"inputTokens": 9}, "usage": {"inputTokens": 3}, "inputTokens": 1}
+    assert counts(metadata) == (3, None, None)
 
 
 @pytest.mark.parametrize(

@@ -93,3 +93,17 @@ async def test_one_that_nobody_awaits_is_told_of() -> None:
         del chat
         gc.collect()
     assert any("never awaited" in str(warning.message) for warning in told)
+
+
+async def test_so_does_closing_it() -> None:
+    chat = AsyncChatSession(ScriptedTransport(resume=[REPLY]), resume=True)
+    with pytest.warns(RuntimeWarning, match=r"Use `await chat\.resumed`"):
+        await chat.aclose()
+    assert chat.resumed is not None
+    assert chat.resumed.outcome == "stopped"
+
+
+async def test_nothing_is_told_of_one_whose_place_was_taken() -> None:
+    transport = ScriptedTransport([text_reply("New")], resume=[REPLY])
+    async with AsyncChatSession(transport, resume=True) as chat:
+        await chat.send_message("Hi")

@@ -278,6 +278,10 @@ def test_the_text_of_a_step_is_one_part_whatever_comes_between() -> None:
     assert [chunk["type"] for chunk in chunks[-3:]] == ["text-end", "reasoning-end", "finish-step"]
 
 
+def test_text_that_is_written_in_another_way_goes_into_the_same_part() -> None:
+    assert read(b'0:"a"\n', b'0: "b"\n', b'0:"\\ud83d"\n') == text("a", "b", "\ud83d")
+
+
 def test_a_step_that_ends_ends_the_text_unless_it_is_continued() -> None:
     goes_on = line("e", {"finishReason": "length", "isContinued": True})
     chunks = read(STEP, line("0", "a"), goes_on, STEP, line("0", "b"), END_STEP, line("0", "c"))

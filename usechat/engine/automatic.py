@@ -70,19 +70,18 @@ def _waits_for_output(part: ToolCallPart) -> bool:
     return not part.provider_executed and part.state in ("input-streaming", "input-available")
 
 
-def is_waiting_for_user(message: UIMessage | None) -> bool:
-    """Whether a message has a tool call without an output, or an approval not yet sent.
+def waiting_calls(message: UIMessage | None) -> frozenset[str]:
+    """The ids of tool calls that have no output, or an approval that was not sent yet.
 
     Args:
         message: the last message.
     """
-    return (
-        message is not None
-        and message.role == "assistant"
-        and any(
-            part.state in ("approval-requested", "approval-responded") or _waits_for_output(part)
-            for part in message.tool_parts
-        )
+    if message is None or message.role != "assistant":
+        return frozenset()
+    return frozenset(
+        part.tool_call_id
+        for part in message.tool_parts
+        if part.state in ("approval-requested", "approval-responded") or _waits_for_output(part)
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from usechat.engine.automatic import is_waiting_for_user
+from usechat.engine.automatic import has_unsent_approval, waiting_calls
 from usechat.engine.draft import Draft
 from usechat.engine.events import ChatState, ErrorChanged, Outbox, StatusChanged, TurnFinished
 from usechat.engine.exchange import Callbacks, Callout, Exchange, Outcome, Steps, TurnState
@@ -99,17 +99,21 @@ class ChatCore:
         self._pending_approval: str | None = None
         # All turns whose end has not been told; ordered, unlike a set.
         self._open_turns: dict[TurnState, None] = {}
-        self._note_loaded(None)
+        # Tool calls that nobody is about to answer: with ``repair`` no message waits for them.
+        self._given_up: frozenset[str] = waiting_calls(self.history.last())
 
-    def _note_loaded(self, before: UIMessage | None) -> None:
-        """The open calls of a history that was loaded are not waited for, as after a stop.
+    def _pause(self) -> None:
+        """Let messages wait until the user sends again, and for no call that is open now."""
+        self.queue.paused = True
+        self._given_up = waiting_calls(self.history.last())
 
-        Args:
-            before: the last message until now; where it stays, it is still the same chat.
-        """
+    def _waits_for_user(self) -> bool:
+        """Whether the last message has tool calls that the user is about to answer, or has."""
         last = self.history.last()
-        if self.repair and last is not before and not self.queue and is_waiting_for_user(last):
-            self.queue.paused = True
+        waiting = waiting_calls(last)
+        if self.repair and not has_unsent_approval(last):
+            waiting -= self._given_up
+        return bool(waiting)
 
     def _generate_id(self) -> str:
         try:
@@ -163,7 +167,7 @@ class ChatCore:
             return (yield Callout(name, function, arguments, published))
         except GeneratorExit:
             # It was left by more than an error (an interrupt): nobody goes on from here.
-            self.queue.paused = True
+            self._pause()
             raise
 
     def _set_status(self, event: StatusEvent, error: Exception | None) -> None:

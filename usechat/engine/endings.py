@@ -54,7 +54,7 @@ class Endings(Exchanges):
             return
         self._close_turn(turn, _outcome(exchange, self.require_finish))
         if interrupted:
-            self.queue.paused = True
+            self._pause()
         else:
             yield from self.settle_queue(stops)
 
@@ -87,7 +87,7 @@ class Endings(Exchanges):
                 yield from self._call_on_finish(exchange, disconnect=is_disconnect, failed=True)
             except CallbackError as from_callback:
                 logger.exception("on_finish raised", exc_info=from_callback.__cause__)
-            self.queue.paused = True
+            self._pause()
         if exchange.approval is not None and self._pending_approval is None:
             self._pending_approval = exchange.draft.id
         self._close_turn(exchange.turn, "error", error)
@@ -100,7 +100,7 @@ class Endings(Exchanges):
             logger.exception("on_error raised", exc_info=from_callback.__cause__)
         if self.exchange is None:
             self._set_status("fail", error)
-        self.queue.paused = True
+        self._pause()
         self._close_turn(exchange.turn, "error", error)
 
     def end_stopped(self, exchange: Exchange) -> Steps[None]:
@@ -141,7 +141,7 @@ class Endings(Exchanges):
                 yield from self._call_on_finish(exchange, abort=True)
             except CallbackError as error:
                 logger.exception("on_finish raised", exc_info=error.__cause__)
-            self.queue.paused = True
+            self._pause()
         self._close_turn(exchange.turn, "stopped")
 
     def _note_interruption(self, exchange: Exchange, failed: bool = False) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from usechat.engine.answers import Answer, ApprovalResponse, answered
-from usechat.engine.automatic import is_waiting_for_user
+from usechat.engine.automatic import waiting_calls
 from usechat.engine.events import ErrorChanged, PartUpdated
 from usechat.engine.exchange import Exchange, RequestOptions, Steps, TurnState
 from usechat.engine.restoring import Restoring
@@ -49,10 +49,7 @@ class ChatEngine(Restoring):
         if edit is not None:
             return (yield from self._edit(fields, edit, options))
         waits = self.when_busy == "queue" and (
-            self.busy
-            or self._finishing
-            or bool(self.queue)
-            or is_waiting_for_user(self.history.last())
+            self.busy or self._finishing or bool(self.queue) or self._waits_for_user()
         )
         if waits:
             return (yield from self._enqueue(self._user_message(fields), options))
@@ -237,10 +234,10 @@ class ChatEngine(Restoring):
         yield from self._end_running()
         if before is not None and self.history.snapshot() is not before:
             return False
-        last = self.history.last()
+        known = waiting_calls(self.history.last())
         self.history.replace_all(messages)
+        self._given_up |= waiting_calls(self.history.last()) - known
         self._changed()
-        self._note_loaded(last)
         return True
 
     def clear_error(self) -> None:
@@ -260,7 +257,7 @@ class ChatEngine(Restoring):
         self.history.replace_all(())
         self.clear_error()
         self._chat_id = self._pending_approval = self._resumable = None
-        self._interrupted = frozenset()
+        self._interrupted = self._given_up = frozenset()
         self._changed()
 
     def close(self) -> Steps[None]:

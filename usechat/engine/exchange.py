@@ -199,7 +199,6 @@ class Exchange:
         strict: whether the reply is read as the SDK reads it.
         types: what its metadata and data parts have to fit.
         resets: whether the next ``start`` begins the message anew (the reply is replayed).
-        started: whether a ``start`` has come: further ones only rename the message.
         approval: the message whose approval it carries to the server.
         connecting: a resume whose server has not yet said whether there is a reply.
         message_index: where the draft stands in the list; None before its first write.
@@ -219,7 +218,6 @@ class Exchange:
     strict: bool
     types: ReplyTypes | None = None
     resets: bool = False
-    started: bool = False
     approval: str | None = None
     connecting: bool = False
     message_index: int | None = None

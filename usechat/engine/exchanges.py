@@ -21,11 +21,14 @@ from usechat.engine.exchange import (
     TurnState,
 )
 from usechat.engine.reducer import handler_of
-from usechat.engine.reducer.message import merge_metadata
+from usechat.engine.reducer.message import check_metadata, merge_metadata
 from usechat.engine.reducer.parts import update_data
 from usechat.errors import CallbackError
 from usechat.model.chunks import DataChunk, ToolCall, UIMessageChunk
 from usechat.model.messages import UIMessage
+
+# What a server may send before the ``start`` of a reply: the AI SDK 4 does.
+_BEFORE_START = ("data-", "source-", "file", "message-metadata")
 
 
 class Exchanges(ChatCore, ABC):
@@ -158,8 +161,11 @@ class Exchanges(ChatCore, ABC):
         """
         if exchange.over:
             return None
-        effect = handler_of(chunk["type"])(exchange, chunk)
+        kind = chunk["type"]
+        effect = handler_of(kind)(exchange, chunk)
         exchange.received += 1
+        if exchange.resets and kind != "start" and not kind.startswith(_BEFORE_START):
+            exchange.resets = False  # no reply begins so: this one goes on
         if effect is Effect.CONTENT:
             self._write(exchange)
         elif effect is Effect.START:
@@ -191,17 +197,26 @@ class Exchanges(ChatCore, ABC):
         # A user's message keeps its id, and so does the reply. (The SDK leaves a copy behind.)
         message_id = own if given is None or not self.history.is_free(given) else given
         is_other = message_id != own
-        resumes = exchange.request.trigger == "resume-stream" and not exchange.started
-        resets = exchange.resets or (resumes and is_other)
-        exchange.resets, exchange.started = False, True
+        resets = self._resets(exchange, is_other)
+        exchange.resets = False
+        base = None if resets else exchange.draft.fields.get("metadata")
+        check_metadata(exchange, chunk, base, exchange.received - 1)
         if resets:
             self._begin_anew(exchange, message_id)
         elif is_other:
             self.history.rename(exchange, message_id)
-        has_metadata = merge_metadata(exchange, chunk, exchange.received - 1)
+        has_metadata = merge_metadata(exchange, chunk)
         if resets or given is not None or has_metadata:
             self._publish(exchange)
             self._changed()
+
+    def _resets(self, exchange: Exchange, is_other: bool) -> bool:
+        """Whether a ``start`` throws away what is there of the message."""
+        if exchange.received == 1:
+            return exchange.resets or (exchange.request.trigger == "resume-stream" and is_other)
+        # What came before it in this reply is all there is, or else is lost with the older.
+        is_older = exchange.draft.continued > 0 or exchange.draft is self._resumable
+        return exchange.resets and is_older
 
     def _begin_anew(self, exchange: Exchange, message_id: str) -> None:
         self.history.release()

@@ -5,7 +5,7 @@ Source: ai 7.0.173, src/ui/chat.ts, experimental_queue.
 
 from __future__ import annotations
 
-from usechat.engine.automatic import has_unsent_approval, is_waiting_for_user
+from usechat.engine.automatic import has_unsent_approval
 from usechat.engine.exchange import RequestOptions, Steps, Trigger, TurnState
 from usechat.engine.queue import QueuedMessage
 from usechat.engine.repairing import Repairing
@@ -65,7 +65,7 @@ class Queueing(Repairing):
         self.queue.deferred = None
         if self.exchange is not None:
             yield from self.end_stopped(self.exchange)
-        self.queue.paused = True
+        self._pause()
 
     def _send_history(self, options: RequestOptions) -> Steps[TurnState]:
         yield from self._end_running()
@@ -100,7 +100,8 @@ class Queueing(Repairing):
         self._open_turns[turn] = None
         self.queue.add(QueuedMessage(message, turn))
         self._changed()
-        yield from self._resume_queue(self.queue.paused, options)
+        # What a pause gave up is known where it is repaired; else it lets the message go as it is.
+        yield from self._resume_queue(self.queue.paused and not self.repair, options)
         return turn
 
     def _resume_queue(self, skip_wait: bool, options: RequestOptions) -> Steps[None]:
@@ -124,10 +125,9 @@ class Queueing(Repairing):
         if self.queue.paused or self.busy or self._finishing or stopped:
             return
         deferred, self.queue.deferred = self.queue.deferred, None
-        last = self.history.last()
-        if deferred is not None and has_unsent_approval(last):
+        if deferred is not None and has_unsent_approval(self.history.last()):
             yield from self._send_history(deferred)
-        elif self.queue and (skip_wait or not is_waiting_for_user(last)):
+        elif self.queue and (skip_wait or not self._waits_for_user()):
             yield from self._end_running()
             self._repair()
             entry = self.queue.next()
@@ -139,7 +139,7 @@ class Queueing(Repairing):
             except CallbackError as error:
                 # Whoever let the queue go on is not whose message this is.
                 self._set_status("fail", error)
-                self.queue.paused = True
+                self._pause()
                 self._close_turn(entry.turn, "error", error)
 
     def remove_queued_message(self, message_id: str) -> None:

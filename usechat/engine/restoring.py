@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from usechat.engine.automatic import waiting_calls
 from usechat.engine.draft import Draft
 from usechat.engine.events import (
     ChatState,
@@ -54,6 +55,7 @@ class Checkpoint(NamedTuple):
         deferred: request options for an answered approval that had to be sent first.
         chat_id: the chat's id, if it was made already.
         pending_approval: the message with an answered approval that was not sent.
+        given_up: the tool calls that nobody is about to answer.
         interrupted: the messages whose server was interrupted.
         running: the exchange that ran.
         busy: whether a turn had begun and was not over, perhaps between two exchanges.
@@ -67,6 +69,7 @@ class Checkpoint(NamedTuple):
     deferred: RequestOptions | None
     chat_id: str | None
     pending_approval: str | None
+    given_up: frozenset[str]
     interrupted: frozenset[str]
     running: Running | None
     busy: bool
@@ -86,6 +89,7 @@ class Restoring(Queueing):
             self.queue.deferred,
             self._chat_id,
             self._pending_approval,
+            self._given_up,
             self._interrupted,
             self._running(),
             len(self._open_turns) > len(self.queue),
@@ -161,6 +165,8 @@ class Restoring(Queueing):
         self.closed = checkpoint.closed
         self._chat_id = checkpoint.chat_id
         self._pending_approval = checkpoint.pending_approval
+        stopped = waiting_calls(self.history.last()) if checkpoint.busy else frozenset()
+        self._given_up = checkpoint.given_up | stopped
         self._interrupted = checkpoint.interrupted
         self._resumable = None
         self._finishing = False

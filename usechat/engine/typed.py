@@ -26,6 +26,8 @@ class ReplyTypes:
         metadata: the type of a message's metadata; None: any.
         data: the types of data parts, by their names without ``data-``.
 
+    A type may be a ``TypeAdapter`` too.
+
     Raises:
         InvalidArgumentError: one of them is no type for pydantic, or a name is none.
     """
@@ -71,7 +73,7 @@ class ReplyTypes:
         """
         kind = self._data.get(chunk["type"][5:])
         if kind is not None:
-            kind.check(chunk["data"], f"The data of a {chunk['type']} chunk", chunk, position)
+            kind.check(chunk.get("data"), f"The data of a {chunk['type']} chunk", chunk, position)
 
 
 class _Type:
@@ -84,12 +86,16 @@ class _Type:
 
     def __init__(self, kind: Any, option: str) -> None:
         self._name = f"{_name_of(kind)} ({option})"
+        if isinstance(kind, str):
+            raise InvalidArgumentError(f"{option}={kind!r}: expected a type, not the name of one.")
         try:
-            self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+            given = isinstance(kind, TypeAdapter)
+            self._adapter: TypeAdapter[Any] = kind if given else TypeAdapter(kind)
             self._adapter.rebuild(raise_errors=True)  # else a name it lacks is found by a reply
         except Exception as error:
             raise InvalidArgumentError(
-                f"{option}: pydantic cannot use {_name_of(kind)}: {error}"
+                f"{option}: pydantic cannot use {_name_of(kind)} ({_first_line(error)}). "
+                "Where a type is made in a function, give a TypeAdapter made there."
             ) from error
 
     def check(self, value: Any, what: str, chunk: Any, position: int) -> None:
@@ -126,6 +132,10 @@ def _option(name: Any) -> str:
 def _name_of(kind: Any) -> str:
     is_class = isinstance(kind, type) and get_origin(kind) is None
     return _cut(kind.__name__ if is_class else repr(kind))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _fault(error: Exception) -> str:

@@ -28,6 +28,8 @@ from usechat.model.parts import (
     WireModel,
 )
 
+_LONGEST_PLACE = 200
+
 Role = Literal["system", "user", "assistant"]
 """Who speaks."""
 
@@ -154,6 +156,7 @@ def where_wrong(error: ValidationError) -> str:
     Args:
         error: what pydantic raised.
     """
-    first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(map(str, first["loc"])) or "the value"
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    named = ".".join(map(str, first["loc"]))[:_LONGEST_PLACE] or "the value"
+    where = "".join(c if c.isprintable() else "\ufffd" for c in named)
     return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"

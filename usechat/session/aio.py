@@ -44,10 +44,11 @@ class AsyncChatSession(Actions[AsyncTurn]):
             model's API does not refuse the history. With ``when_busy="queue"`` messages still
             wait for an answer; one that goes out all the same ends the calls: after ``stop()``,
             by ``send_queued_message_now`` or as the first after such a history was loaded.
-        resume: ask at once for the reply that is running for this chat; ``resumed`` is its turn.
+        resume: ask at once for the reply that is running for the chat with this ``id``;
+            ``resumed`` is its turn.
         message_metadata_type: what a reply's metadata has to fit once merged, as a type for
             pydantic; what does not ends the reply with ``StreamProtocolError``. The message
-            keeps the JSON value. Validators must not use the chat.
+            keeps the JSON value. Validators must be quick and not use the chat: it is locked.
         data_part_types: the same for the data of data parts, transient ones too: types by the
             names of the parts, without ``data-``.
         throttle: seconds between two deliveries to observers; 0: one for each network read;
@@ -102,6 +103,8 @@ class AsyncChatSession(Actions[AsyncTurn]):
 
     async def aclose(self) -> None:
         """Stop, close what the session has opened; nothing can be sent any more."""
+        if self._resumed is not None:
+            self._resumed._warn_if_never_awaited("`await chat.resumed`", stacklevel=3)
         self._run(self._engine.close())
         await self._driver.settled()
         if self._owns_transport:

@@ -68,12 +68,15 @@ class AsyncTurn(TurnBase):
         if self._awaited or self._state.over:
             return
         self._state.abandoned = True
-        if not self._state.queued:
+        self._warn_if_never_awaited("`await chat.send_message(...)`", stacklevel=3)
+
+    def _warn_if_never_awaited(self, instead: str, stacklevel: int) -> None:
+        if not (self._awaited or self._state.over or self._state.queued):
+            self._awaited = True  # to say so once is enough
             warnings.warn(
-                "A turn was never awaited: its request was not made. "
-                "Use `await chat.send_message(...)`.",
+                f"A turn was never awaited: its request was not made. Use {instead}.",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=stacklevel,
             )
 
 

@@ -63,10 +63,11 @@ class ChatSession(Actions[Turn]):
             model's API does not refuse the history. With ``when_busy="queue"`` messages still
             wait for an answer; one that goes out all the same ends the calls: after ``stop()``,
             by ``send_queued_message_now`` or as the first after such a history was loaded.
-        resume: ask at once for the reply that is running for this chat; ``resumed`` is its turn.
+        resume: ask at once for the reply that is running for the chat with this ``id``;
+            ``resumed`` is its turn.
         message_metadata_type: what a reply's metadata has to fit once merged, as a type for
             pydantic; what does not ends the reply with ``StreamProtocolError``. The message
-            keeps the JSON value. Validators must not use the chat.
+            keeps the JSON value. Validators must be quick and not use the chat: it is locked.
         data_part_types: the same for the data of data parts, transient ones too: types by the
             names of the parts, without ``data-``.
         throttle: seconds between two deliveries to observers; 0: one for each network read;

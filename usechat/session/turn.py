@@ -129,7 +129,10 @@ class TurnBase:
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens used, where the server says them in the message's metadata."""
+        """The tokens used, where the server says them in the message's metadata.
+
+        A turn that goes on with an older message and says none shows what that had.
+        """
         message = self.message
         return None if message is None else Usage.in_metadata(message.metadata)
 

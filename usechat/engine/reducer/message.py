@@ -25,11 +25,13 @@ def start(exchange: Exchange, chunk: StartChunk) -> Effect:
 
 def metadata(exchange: Exchange, chunk: MessageMetadataChunk) -> Effect | None:
     """Metadata, merged into what is there."""
-    return Effect.CONTENT if merge_metadata(exchange, chunk, exchange.received) else None
+    check_metadata(exchange, chunk, exchange.draft.fields.get("metadata"), exchange.received)
+    return Effect.CONTENT if merge_metadata(exchange, chunk) else None
 
 
 def finish(exchange: Exchange, chunk: FinishChunk) -> Effect | None:
     """The reply says that it is complete; what follows still counts, the last reason wins."""
+    check_metadata(exchange, chunk, exchange.draft.fields.get("metadata"), exchange.received)
     reason = chunk.get("finishReason")
     if reason is not None:
         if exchange.strict and reason not in FINISH_REASONS:
@@ -39,7 +41,7 @@ def finish(exchange: Exchange, chunk: FinishChunk) -> Effect | None:
             )
         exchange.draft.finish_reason = reason
     exchange.ended = True
-    return Effect.CONTENT if merge_metadata(exchange, chunk, exchange.received) else None
+    return Effect.CONTENT if merge_metadata(exchange, chunk) else None
 
 
 def abort(exchange: Exchange, chunk: AbortChunk) -> None:
@@ -57,25 +59,35 @@ def error(exchange: Exchange, chunk: ErrorChunk) -> None:
     raise ServerError(chunk["errorText"])
 
 
-def merge_metadata(exchange: Exchange, chunk: Any, position: int) -> bool:
-    """Merge the metadata of a chunk; whether it had any. Null is none.
+def check_metadata(exchange: Exchange, chunk: Any, base: Any, position: int) -> None:
+    """Refuse metadata that would not fit, before anything is changed.
 
     Args:
         exchange: the exchange.
         chunk: ``start``, ``finish`` or ``message-metadata``.
+        base: the metadata that it would be merged into.
         position: how many chunks came before.
 
     Raises:
         StreamProtocolError: all together does not fit the type that it should have.
     """
     new = chunk.get("messageMetadata")
+    if exchange.types is not None and new is not None:
+        exchange.types.check_metadata(merged(base, new), chunk, position)
+
+
+def merge_metadata(exchange: Exchange, chunk: Any) -> bool:
+    """Merge the metadata of a chunk; whether it had any. Null is none.
+
+    Args:
+        exchange: the exchange.
+        chunk: ``start``, ``finish`` or ``message-metadata``.
+    """
+    new = chunk.get("messageMetadata")
     if new is None:
         return False
     fields = exchange.draft.fields
-    metadata = merged(fields.get("metadata"), new)
-    if exchange.types is not None:
-        exchange.types.check_metadata(metadata, chunk, position)
-    fields["metadata"] = metadata
+    fields["metadata"] = merged(fields.get("metadata"), new)
     exchange.emit(MetadataChanged(exchange.draft.id))
     return True
 
