@@ -78,6 +78,7 @@ BACKENDS: tuple[Backend, ...] = (
     NodeBackend("ai5", "ai", _UI, always=True),
     NodeBackend("ai6", "ai", _UI | {"approval"}, always=True),
     AI7,
-    NodeBackend("langchain", "@ai-sdk/langchain", BASICS),
+    # The answer to an approval is lost in its conversion of messages; it has no resume of its own.
+    NodeBackend("langchain", "@ai-sdk/langchain", BASICS | TOOLS),
     *python_backends.BACKENDS,
 )

@@ -231,11 +231,10 @@ async def test_a_second_session_resumes(live: LiveServer, backend: Backend) -> N
                 resumed = second.resumed
                 pieces = []
                 async for piece in resumed:
-                    if (
-                        not pieces
-                    ):  # only now, so that the reply is still running when it is asked for
+                    if not pieces:  # not earlier: the reply must still run when it is asked for
                         tasks.start_soon(live.release, len(said.text.split()))
                     pieces.append(piece)
+                assert pieces, "there was nothing to resume"
                 await question
 
                 assert (resumed.outcome, question.outcome) == ("completed", "completed")

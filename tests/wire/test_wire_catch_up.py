@@ -55,6 +55,14 @@ def test_a_reply_that_goes_on(replays: bool | None) -> None:
     assert seen.take(rest) == rest
 
 
+def test_a_delta_without_text_comes_once() -> None:
+    signed = delta("", providerMetadata={"x": {"signature": "s"}})
+    seen = CatchUp()
+    assert seen.take([BEGIN, delta(""), signed]) == [BEGIN, delta(""), signed]
+    seen.reconnected(True)
+    assert seen.take([BEGIN, delta(""), signed, delta(""), delta("a")]) == [delta(""), delta("a")]
+
+
 def test_a_delta_that_is_partly_new_is_cut() -> None:
     seen = CatchUp()
     seen.take([BEGIN, delta("Grü\U0001f600")])

@@ -100,7 +100,7 @@ class CatchUp:
 
     def _left_of(self, chunk: UIMessageChunk) -> UIMessageChunk | None:
         kind = chunk["type"]
-        if kind in _DELTAS:
+        if kind in _DELTAS and chunk[_DELTAS[kind][2]]:
             return self._left_of_delta(chunk, *_DELTAS[kind])
         self.ended = self.ended or kind in _ENDS
         if kind in _STRUCTURE:
@@ -115,10 +115,9 @@ class CatchUp:
     ) -> UIMessageChunk | None:
         """A delta, or the end of it that is new."""
         what, text = chunk[id_field], chunk[text_field]
-        key = (start, what, self._pass.get((start, what, 0), 0))
-        key = (chunk["type"], what, key[2])
+        which = self._pass.get((start, what, 0), 0)  # of the parts with this id
         size = _units(text)
-        new = self._count(key, size)
+        new = self._count((chunk["type"], what, which), size)
         if new == size:
             return chunk
         return {**chunk, text_field: _last_units(text, new)} if new else None
