@@ -9,7 +9,8 @@ import pytest
 
 from tests.engine.harness import Chat
 from usechat import InvalidArgumentError, SendRequest, UIMessage
-from usechat.transport.data_stream_request import v4_body, v4_message, v4_stream_url
+from usechat.transport.data_stream_request import v4_body, v4_message
+from usechat.transport.urls import v4_stream_url
 from usechat.wire.data_stream import DataStreamDecoder
 
 HALF = "\ud83d"

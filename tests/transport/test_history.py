@@ -114,12 +114,18 @@ def explode(messages: object) -> Any:
     raise LookupError("no such history")
 
 
+def break_off(messages: tuple[UIMessage, ...]) -> Any:
+    yield messages[0]
+    raise ValueError("no more")
+
+
 @pytest.mark.parametrize(
     ("choose", "kind", "said"),
     [
         (lambda messages: None, InvalidArgumentError, "history returned NoneType"),
         (lambda messages: "abc", InvalidArgumentError, "history returned str"),
         (lambda messages: [5], InvalidArgumentError, "This is no message"),
+        (break_off, CallbackError, "history raised ValueError: no more"),
         (explode, CallbackError, "history raised LookupError: no such history"),
     ],
 )

@@ -395,3 +395,133 @@ async def test_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_policy_that_cannot_be_used(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
         Reconnect(**wrong)
+
+
+# ---------------------------------------------------------------- servers that are odd
+
+
+def with_ids(chunks: list[UIMessageChunk], prefix: str, after: int = 0) -> list[bytes]:
+    events = enumerate(map(encode_chunk, chunks), 1)
+    return [b"id: %b%d\n%b" % (prefix.encode(), i, event) for i, event in events if i > after]
+
+
+async def resumed(*replies: Any, **options: Any) -> Any:
+    """The turn whose reply these are, one for each connection."""
+    with FakeServer(replies) as server:
+        options = {"reconnect": AT_ONCE, **options}
+        async with AsyncChatSession(server.url, **options) as chat:
+            turn = await chat.send_message("Hi")
+            return turn, server.requests
+
+
+@pytest.mark.parametrize("first", [{"type": "text-delta", "id": "text-1", "delta": ""}, None])
+async def test_a_prefix_that_is_repeated_for_ever_is_no_progress(first: Any) -> None:
+    count = iter(range(99))
+
+    def same(_: Any) -> list[Any]:
+        clock = {"type": "data-clock", "data": next(count)}
+        return [*map(encode_chunk, [*WHOLE[:3], first or clock, *WHOLE[3:5], clock]), CUT]
+
+    turn, requests = await resumed(*[same] * 30)
+    assert isinstance(turn.error, ConnectionBrokenError)
+    assert len(requests) == 4
+
+
+async def test_ids_that_are_new_each_time_do_not_hide_a_replay() -> None:
+    turn, _ = await resumed([*with_ids(WHOLE, "a")[:5], CUT], with_ids(WHOLE, "b"))
+    assert (turn.outcome, turn.text) == ("completed", "Hello there my friend")
+
+
+async def test_the_last_event_may_come_once_more() -> None:
+    turn, _ = await resumed([*with_ids(WHOLE, "e")[:5], CUT], with_ids(WHOLE, "e", after=4))
+    assert (turn.outcome, turn.text) == ("completed", "Hello there my friend")
+
+
+async def test_ids_tell_where_a_step_begins_like_the_reply() -> None:
+    step = [*WHOLE[1:3], *WHOLE[-4:-1]]  # without a start; a step of one word
+    events = with_ids([*step, *step, WHOLE[-1]], "e")
+    turn, _ = await resumed([*events[: len(step)], CUT], events[len(step) :])
+    assert (turn.outcome, turn.text) == ("completed", "friend\n\nfriend")
+
+
+async def test_another_answer_under_the_same_id_is_no_rest() -> None:
+    other = text_reply("Quite another and much longer answer", message_id="m1")
+    turn, _ = await resumed(BROKEN, other)
+    assert isinstance(turn.error, StreamProtocolError)
+    assert turn.text == "Hello there "
+
+
+async def test_plain_text_that_was_detected_goes_on() -> None:
+    plain = {"content-type": "text/plain"}
+    turn, _ = await resumed(
+        FakeReply([b"Hello wonderful ", CUT], headers=plain),
+        FakeReply([b"world of text"], headers=plain),
+    )
+    assert (turn.outcome, turn.text) == ("completed", "Hello wonderful world of text")
+
+
+async def test_a_data_stream_that_goes_on() -> None:
+    v4 = {"content-type": "text/plain", "x-vercel-ai-data-stream": "v1"}
+    turn, _ = await resumed(
+        FakeReply([b'f:{"messageId":"m1"}\n', b'0:"Hi "\n', CUT], headers=v4),
+        FakeReply([b'0:"you"\n', b'd:{"finishReason":"stop"}\n'], headers=v4),
+    )
+    assert (turn.outcome, turn.text) == ("completed", "Hi you")
+
+
+@pytest.mark.parametrize(
+    "event_id", [b"x ", b"", b"\x01", "é".encode(), b"x" * 1000, b" ", b"a\x7fb"]
+)
+async def test_an_id_that_cannot_be_a_header_is_left_out(event_id: bytes) -> None:
+    broken = [b"id: " + event_id + b"\n" + encode_chunk(WHOLE[0]), *WHOLE[1:5], CUT]
+    turn, requests = await resumed(broken, WHOLE)
+    assert turn.text == "Hello there my friend"
+    assert "last-event-id" not in requests[1].headers
+
+
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/json"])
+async def test_a_page_is_no_rest(content_type: str) -> None:
+    page = FakeReply(b"<p>Please log in.</p>", headers={"content-type": content_type})
+    turn, requests = await resumed(BROKEN, page)
+    assert isinstance(turn.error, ConnectionBrokenError)
+    assert content_type in str(turn.error)
+    assert len(requests) == 2
+
+
+async def test_silence_before_the_headers_is_mended_too() -> None:
+    turn, requests = await resumed(HANG, WHOLE, timeout=0.2)
+    assert turn.text == "Hello there my friend"
+    assert [request.method for request in requests] == ["POST", "GET"]
+
+
+async def test_a_thousand_attempts_are_possible() -> None:
+    turn, _ = await resumed(
+        BROKEN, *[FakeReply(status=503)] * 1100, WHOLE, reconnect=Reconnect(attempts=2000, delay=0)
+    )
+    assert turn.text == "Hello there my friend"
+
+
+async def test_what_a_server_says_of_a_request_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "usechat")
+    page = FakeReply(b"bad header authorization: Bearer hunter2", status=503)
+    await resumed(BROKEN, page, page, WHOLE)
+    assert "answered 503" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+async def test_a_connection_that_fell_silent_is_closed_before_the_next_is_opened() -> None:
+    left: list[int] = []
+    with FakeServer() as server:
+
+        def rest(_: Any) -> list[UIMessageChunk]:
+            left.append(server.disconnects)
+            return WHOLE
+
+        server._replies.extend([FakeReply([*WHOLE[:5], HANG]), rest])
+        async with AsyncChatSession(server.url, reconnect=AT_ONCE, timeout=0.2) as chat:
+            turn = await chat.send_message("Hi")
+            await anyio.to_thread.run_sync(server.wait_disconnect)
+    assert turn.text == "Hello there my friend"
+    assert server.disconnects == 1

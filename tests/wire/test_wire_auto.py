@@ -98,7 +98,7 @@ def test_a_long_comment_tells_nothing_either(padding: int) -> None:
     assert (detected(auto), text_of(chunks)) == ("ui", "Hi")
 
 
-@pytest.mark.parametrize("value", [b"{}", b'{"pong": 1}', b'{"type": 7}'])
+@pytest.mark.parametrize("value", [b"{}", b"", b" ", b'{"pong": 1}', b'{"type": 7}'])
 def test_events_that_say_nothing_wait_for_one_that_does(value: bytes) -> None:
     auto = decoder(SSE)
     assert auto.feed(b"data: " + value + b"\n\n") == []
@@ -135,7 +135,11 @@ TEXTS = [
     "\n\n  indented\n",
     " ",
     "\r\n",
-    "d:{}x\n",
+    "d:{}x",
+    '0:"zero" and 1:"one"',
+    'data: {"a": 1} is how an event looks',
+    "e: {}\nis a dict",
+    'data: {"a": 1} ' + "word " * 120 + "\n",
     "b: be",
     "é\u2028ü\u0085",
     "{}",
@@ -296,6 +300,36 @@ def test_chunks_before_an_event_that_is_too_large_are_there() -> None:
     assert "more than 50 characters" in str(auto.error)
 
 
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("beat", [b"\n", b": ping\n\n"])
+def test_heartbeats_are_not_kept_for_ever(label: str, beat: bytes) -> None:
+    auto = decoder(LABELS[label], max_event_size=1000)
+    for _ in range(2000):
+        auto.feed(beat)
+    assert len(auto._held) < 1100
+    assert auto.error is None
+    if label != "plain":  # so long a text is one
+        auto.feed(UI_BODY)
+        assert detected(auto) == "ui"
+
+
+def test_a_page_without_lines_is_refused_before_its_end() -> None:
+    auto = decoder(HTML)
+    auto.feed(b"<html>" + b"x" * ENOUGH)
+    assert "<html>" in str(auto.error)
+
+
+def test_a_byte_order_mark_is_one_at_the_begin_only() -> None:
+    auto, chunks = read(b"\n\xef\xbb\xbf" + UI_BODY, PLAIN)
+    assert auto.protocol == "text"
+    assert text_of(chunks).startswith("\n\ufeffdata:")
+
+
+def test_openais_events_are_not_ours_whatever_else_they_hold() -> None:
+    auto, _ = read(b'data: {"choices":[{"text":"Hi"}],"text":"Hi"}\n\n', SSE)
+    assert "OpenAI" in str(auto.error)
+
+
 def test_a_comment_without_end_is_not_kept_for_ever() -> None:
     auto = decoder(PLAIN, max_event_size=1000)
     assert auto.feed(b":" + b"x" * 998) == []
@@ -368,7 +402,7 @@ def test_any_bytes_give_chunks_or_an_error(body: bytes, label: str) -> None:
         (b"retry:1", "field"),
         (b"database: x", "other"),
         (b'0:"x"', "code"),
-        (b'0: "x"', "code"),
+        (b'0: "x"', "other"),
         (b'0:"x', "other"),
         (b"0:", "other"),
         (b"0:7", "other"),
@@ -398,9 +432,9 @@ def test_what_a_whole_line_is(line: bytes, sort: str) -> None:
         (b"i", None),
         (b"0", None),
         (b"0:", None),
-        (b"0: ", None),
+        (b"0: ", "other"),
         (b'0:"', None),
-        (b'0:"' + b"x" * ENOUGH, "code"),
+        (b'0:"' + b"x" * ENOUGH, None),
         (b"0:x", "other"),
         (b"00", "other"),
         (b"H", "other"),
@@ -413,6 +447,7 @@ def test_what_the_begin_of_a_line_tells(line: bytes, sort: str | None) -> None:
 def test_what_a_line_that_was_cut_speaks_for() -> None:
     assert begins_like(b'data: {"type":"st') == "events"
     assert begins_like(b"data:{") == "events"
+    assert begins_like(b'data: {"a": 1} and more') is begins_like(b'0:"H" and more') is None
     assert begins_like(b'0:"H') == begins_like(b"9:{") == begins_like(b"8:[") == "data-stream"
     for unclear in (b"", b"0", b"0:", b"9: {", b"data:", b"data: H", b"0:{", b"x:{"):
         assert begins_like(unclear) is None

@@ -33,7 +33,7 @@ def test_a_first_connection_passes_as_it_is() -> None:
     chunks = [START, STEP, BEGIN, delta(""), delta("a"), delta("a"), END, STEP, BEGIN, STREAM_DONE]
     assert seen.take(chunks) == chunks
     assert seen.take([]) == []
-    assert seen.passed == len(chunks)
+    assert not seen.advanced  # by nothing
 
 
 @pytest.mark.parametrize("replays", [True, None])
@@ -68,6 +68,95 @@ def test_a_delta_that_is_partly_new_is_cut() -> None:
     seen.take([BEGIN, delta("Grü\U0001f600")])
     seen.reconnected(True)
     assert seen.take([BEGIN, delta("Grü\U0001f600ße", x=1)]) == [delta("ße", x=1)]
+
+
+@pytest.mark.parametrize("again", ["Hex", "Other", "He", "Helo"])
+def test_another_text_is_refused(again: str) -> None:
+    seen = CatchUp()
+    seen.take([START, BEGIN, delta("Hel"), delta("lo")])
+    seen.reconnected(None)
+    with pytest.raises(StreamProtocolError, match="another reply"):
+        seen.take([START, BEGIN, delta(again), delta(" and more"), END, STREAM_DONE])
+
+
+def test_a_reply_that_ends_before_it_has_come_as_far_is_refused() -> None:
+    seen = CatchUp()
+    seen.take([START, BEGIN, delta("Hello")])
+    seen.reconnected(None)
+    with pytest.raises(StreamProtocolError, match="another reply"):
+        seen.take([START, BEGIN, delta("Hel"), END, {"type": "finish"}])
+
+
+@pytest.mark.parametrize("end", ["error", "abort"])
+def test_one_that_fails_before_that_has_failed(end: str) -> None:
+    seen = CatchUp()
+    seen.take([START, BEGIN, delta("Hello")])
+    seen.reconnected(None)
+    assert seen.take([START, BEGIN, delta("Hel"), {"type": end}]) == [{"type": end}]
+
+
+def test_a_long_text_is_compared_where_it_had_come_to() -> None:
+    seen = CatchUp()
+    seen.take([BEGIN, delta("x" * 1000), delta("y" * 1000)])
+    seen.reconnected(True)
+    assert seen.take([BEGIN, delta("x" * 1000 + "y" * 999), delta("yz")]) == [delta("z")]
+    seen.reconnected(True)
+    with pytest.raises(StreamProtocolError):
+        seen.take([BEGIN, delta("x" * 1001 + "y" * 999 + "?")])
+
+
+def test_what_comes_before_the_start_does_not_hide_a_replay() -> None:
+    def note(n: int) -> UIMessageChunk:
+        return {"type": "data-resumed", "transient": True, "data": n}
+
+    seen = CatchUp()
+    seen.take([START, BEGIN, delta("Hel")])
+    seen.reconnected(None)
+    assert seen.take([note(1)]) == [note(1)]
+    assert seen.take([START, BEGIN, delta("Hello")]) == [delta("lo")]
+
+
+def test_a_start_tells_where_the_first_chunk_does_not() -> None:
+    seen = CatchUp()
+    seen.take([STEP, BEGIN, delta("one"), END])
+    seen.reconnected(None, first_tells=False)
+    assert seen.take([STEP, BEGIN, delta("two"), END]) == [STEP, BEGIN, delta("two"), END]
+
+
+@pytest.mark.parametrize(("before", "after"), [("m", None), (None, "m")])
+def test_an_id_that_is_missing_contradicts_nothing(before: str | None, after: str | None) -> None:
+    def begin(message_id: str | None) -> UIMessageChunk:
+        return {"type": "start", **({"messageId": message_id} if message_id else {})}
+
+    seen = CatchUp()
+    seen.take([begin(before), BEGIN, delta("a")])
+    seen.reconnected(None)
+    assert seen.take([begin(after), BEGIN, delta("ab")]) == [delta("b")]
+
+
+def test_the_order_of_fields_is_nothing_new() -> None:
+    seen = CatchUp()
+    seen.take([START, {"type": "data-x", "data": {"a": 1, "b": 2}}])
+    seen.reconnected(None)
+    assert seen.take([START, {"type": "data-x", "data": {"b": 2, "a": 1}}]) == []
+
+
+def test_what_brings_a_reply_further() -> None:
+    def clock(n: int) -> UIMessageChunk:
+        return {"type": "data-clock", "data": n}
+
+    seen = CatchUp()
+    seen.take([START, BEGIN, delta("a"), clock(1)])
+    assert seen.advanced
+    seen.reconnected(None)
+    assert seen.take([START, BEGIN, delta(""), delta("a"), clock(2)]) != []
+    assert seen.advanced  # one chunk more than before
+    seen.reconnected(None)
+    assert seen.take([START, BEGIN, delta(""), delta("a"), clock(3)]) == [clock(3)]
+    assert not seen.advanced
+    seen.reconnected(None)
+    assert seen.take([START, BEGIN, delta("ab")]) == [delta("b")]
+    assert seen.advanced
 
 
 def test_halves_of_characters_count_as_a_javascript_server_counts_them() -> None:

@@ -63,6 +63,15 @@ def dumps(value: Any) -> bytes:
             ) from error
 
 
+def canonical(value: Any) -> bytes:
+    """The same bytes for equal JSON values, however their fields are ordered.
+
+    Args:
+        value: a JSON value.
+    """
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode("ascii")
+
+
 def dumps_whole(value: Any) -> bytes:
     """Write a value as JSON that pydantic reads: halves of surrogate pairs become ``?``.
 

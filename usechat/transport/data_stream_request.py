@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
-from usechat.errors import InvalidArgumentError
 from usechat.model.json import dumps
 from usechat.model.messages import UIMessage
 from usechat.model.parts import (
@@ -49,25 +48,6 @@ def v4_body(asked: SendRequest) -> bytes:
     """
     messages = [v4_message(message) for message in asked.messages]
     return dumps({"id": asked.chat_id, "messages": messages, **asked.body})
-
-
-def v4_stream_url(api: str, chat_id: str) -> str:
-    """Where a server of version 4 has the running reply of a chat.
-
-    Args:
-        api: the endpoint's URL; it keeps its query.
-        chat_id: the chat.
-
-    Raises:
-        InvalidArgumentError: the id holds half a character, which URLs do not carry.
-    """
-    try:
-        name = quote(chat_id, safe="-_.!~*'()")  # as encodeURIComponent (ECMA-262)
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"The chat id cannot stand in a URL: {error}.") from error
-    url, mark, fragment = api.partition("#")
-    path, _, query = url.partition("?")
-    return f"{path}?{f'{query}&' if query else ''}chatId={name}{mark}{fragment}"
 
 
 def v4_message(message: UIMessage) -> dict[str, Any]:

@@ -41,13 +41,13 @@ def failures() -> tuple[type[Exception], ...]:
     return (*_named("TransportError", "DecodingError", "StreamError", "InvalidURL"), OSError)
 
 
-def was_sent(error: ConnectionBrokenError) -> bool:
-    """Whether the server may have got the request whose connection broke.
+def was_sent(error: TransportError) -> bool:
+    """Whether the server may have got a request that failed.
 
     Args:
         error: as ``translated`` has made it.
     """
-    return not isinstance(error.__cause__, _named("ConnectError"))
+    return not isinstance(error.__cause__, _named("ConnectError", "ConnectTimeout", "PoolTimeout"))
 
 
 def translated(error: Exception, what: str) -> UseChatError:

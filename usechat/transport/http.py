@@ -16,7 +16,7 @@ import httpx
 from typing_extensions import Unpack
 
 from usechat.engine.exchange import ChatRequest
-from usechat.errors import ConnectionBrokenError, InvalidArgumentError
+from usechat.errors import ChatTimeoutError, ConnectionBrokenError, InvalidArgumentError
 from usechat.transport.failures import failures, place, translated, was_sent
 from usechat.transport.options import HttpOptions, Reconnect, check_options
 from usechat.transport.reconnecting import ReconnectingReply
@@ -60,6 +60,7 @@ class HttpTransport:
         self.resume_stream_is_replay = options.get(
             "resume_stream_is_replay", self._protocol != "text"
         )
+        self._replays = options.get("resume_stream_is_replay")
         reconnect = options.get("reconnect", False)
         self._reconnect = Reconnect() if reconnect is True else (reconnect or None)
         self._writer = RequestWriter(api, options)
@@ -114,7 +115,7 @@ class HttpTransport:
         reply = self._reconnecting(request, self._reconnect)
         try:
             reply.begin(await self._open(outgoing, _continues(request)))
-        except ConnectionBrokenError as error:
+        except (ConnectionBrokenError, ChatTimeoutError) as error:
             if not was_sent(error):
                 raise
             await reply.mend(error)
@@ -153,7 +154,7 @@ class HttpTransport:
         return ReconnectingReply(
             partial(self._resume, replace(request, trigger="resume-stream"), _continues(request)),
             policy,
-            self.resume_stream_is_replay,
+            self._replays,
             self.require_finish,
         )
 

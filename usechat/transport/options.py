@@ -122,7 +122,7 @@ class HttpOptions(TypedDict, total=False):
         prepare_send_request: may change each request with messages; also async.
         prepare_reconnect_request: may change each resume; also async.
         resume_stream_is_replay: a resumed reply comes from its begin; default True, as in the
-            SDK not with ``text``.
+            SDK not with ``text``. With ``reconnect`` a reply shows that by itself, but text.
     """
 
     base_url: str

@@ -31,7 +31,7 @@ class ReconnectingReply:
     Args:
         ask: asks for the rest, given the id of the last event; None: there is none.
         policy: how often and how soon.
-        replays: whether the rest comes from the reply's begin, where that does not show.
+        replays: whether the rest comes from the reply's begin; None: the rest shows it.
         require_finish: whether a reply has its own end.
 
     Attributes:
@@ -42,7 +42,7 @@ class ReconnectingReply:
         self,
         ask: Callable[[str | None], Awaitable[HttpReply | None]],
         policy: Reconnect,
-        replays: bool,
+        replays: bool | None,
         require_finish: bool,
     ) -> None:
         self.response: Response | None = None
@@ -54,6 +54,7 @@ class ReconnectingReply:
         self._seen = CatchUp()
         self._failures = 0  # in a row
         self._first_id: str | None = None
+        self._last_id: str | None = None  # on the connections before this one
         self._is_new = False  # nothing has come of this connection
 
     def __aiter__(self) -> ReconnectingReply:
@@ -74,8 +75,9 @@ class ReconnectingReply:
                 await self.mend(error)
             else:
                 new = self._take(chunks, self._reply)
-                if new:
+                if self._seen.advanced:
                     self._failures = 0
+                if new:
                     return new
 
     async def aclose(self) -> None:
@@ -94,21 +96,36 @@ class ReconnectingReply:
         if before is None:
             self.response = reply.response
             return
-        protocol = before.protocol
-        knows_place = protocol == "ui" or (protocol is not None and not self._replays)
-        if knows_place:
+        protocol, replays = before.protocol, self._replays
+        if protocol == "text" and replays is None:
+            replays = False  # as in the SDK
+        if protocol == "ui":
+            replays = None  # it always shows
+        self._last_id = before.last_event_id
+        if protocol == "ui" or (protocol is not None and replays is False):
             reply.take_over(before)
-        self._seen.reconnected(None if protocol == "ui" else not knows_place)
+        self._seen.reconnected(replays)
 
     def _take(self, chunks: list[UIMessageChunk], reply: HttpReply) -> list[UIMessageChunk]:
         if self._is_new:
             self._is_new = False
-            begins_with = reply.first_event_id
-            if self._first_id is None:
-                self._first_id = begins_with
-            elif begins_with is not None:
-                self._seen.reconnected(begins_with == self._first_id)
+            chunks = self._begin_with(chunks, reply.first_event_id)
         return self._seen.take(chunks)
+
+    def _begin_with(
+        self, chunks: list[UIMessageChunk], event_id: str | None
+    ) -> list[UIMessageChunk]:
+        """The first chunks of a connection, as the ids of their events have them."""
+        if self._first_id is None:
+            self._first_id = event_id
+        elif event_id == self._first_id:
+            self._seen.reconnected(True)
+        elif event_id is not None:
+            # It goes on, unless the server gives other ids each time and begins again.
+            self._seen.reconnected(None, first_tells=False)
+            if event_id == self._last_id:
+                return chunks[1:]  # the last event once more
+        return chunks
 
     async def _mend_early_end(self) -> None:
         """The body ended before the reply did; if there is no rest, that was all."""
@@ -135,7 +152,7 @@ class ReconnectingReply:
             wait = self._wait()
             logger.warning(
                 "%s Reconnecting in %.1f s (%d of %d).",
-                cause,
+                _without_body(cause),
                 wait,
                 self._failures,
                 self._policy.attempts,
@@ -156,16 +173,35 @@ class ReconnectingReply:
                     raise ConnectionBrokenError(
                         f"{error} The server has no running reply to go on with."
                     )
+                await _refuse_page(reply, error)
                 self.begin(reply)
                 return
-        raise ConnectionBrokenError(f"{error} Reconnecting failed too: {cause}") from cause
+        more = "Reconnecting brought no more." if cause is error else f"Then: {cause}"
+        raise ConnectionBrokenError(f"{error} {more}") from cause
 
     @property
     def _last_event_id(self) -> str | None:
         return None if self._reply is None else self._reply.last_event_id
 
     def _wait(self) -> float:
-        doubled = self._policy.delay * 2.0 ** (self._failures - 1)
+        doubled = self._policy.delay * 2.0 ** min(self._failures - 1, 99)
         longest = min(doubled, self._policy.max_delay)
         # So that the clients of a server that was restarted do not all come at once.
         return longest * (1 - random.random() / 2)  # noqa: S311
+
+
+def _without_body(cause: TransportError) -> str:
+    """What went wrong, for the log: what a server says may repeat a header of the request."""
+    if isinstance(cause, HTTPStatusError):
+        return f"The server answered {cause.status_code}."
+    return str(cause)
+
+
+async def _refuse_page(reply: HttpReply, error: TransportError) -> None:
+    """Refuse an answer that can be no reply: a login page, say."""
+    content_type = reply.response.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() in ("text/html", "application/json"):
+        await reply.aclose()
+        raise ConnectionBrokenError(
+            f"{error} The reply cannot be resumed: that was answered with {content_type}."
+        )

@@ -5,15 +5,15 @@ Source: ai 7.0.173, src/ui/http-chat-transport.ts, default-chat-transport.ts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from usechat.engine.exchange import ChatRequest
 from usechat.errors import InvalidArgumentError
 from usechat.model.json import dumps
 from usechat.model.messages import UIMessage, message_from
-from usechat.transport.data_stream_request import v4_body, v4_stream_url
+from usechat.transport.data_stream_request import v4_body
 from usechat.transport.options import (
     HttpOptions,
     PreparedRequest,
@@ -22,10 +22,11 @@ from usechat.transport.options import (
     SendRequest,
     as_mapping,
 )
+from usechat.transport.urls import stream_url, v4_stream_url
 from usechat.transport.user_functions import resolved
 
-# What encodeURIComponent leaves as it is, beside letters and digits (ECMA-262).
-_URI_COMPONENT = "-_.!~*'()"
+# An event's id that can be a header: HTML allows more.
+_HEADER = re.compile(r"[!-~]([ -~]{0,510}[!-~])?")
 
 
 class Outgoing(NamedTuple):
@@ -94,11 +95,11 @@ class RequestWriter:
             InvalidArgumentError: the chat's id is ``.`` or ``..``, which URLs do not keep.
         """
         asked = await self._assemble(request, ())
-        if last_event_id is not None and last_event_id.isascii():
+        if last_event_id is not None and _HEADER.fullmatch(last_event_id):
             asked.headers.setdefault("last-event-id", last_event_id)
         prepared = await _prepare("prepare_reconnect_request", self._prepare_reconnect, asked)
-        stream_url = v4_stream_url if self._format == "data-stream" else _stream_url
-        api = prepared["api"] if "api" in prepared else stream_url(self._api, request.chat_id)
+        url_of = v4_stream_url if self._format == "data-stream" else stream_url
+        api = prepared["api"] if "api" in prepared else url_of(self._api, request.chat_id)
         return Outgoing("GET", api, _headers(prepared, asked), None)
 
     async def _messages(self, messages: tuple[UIMessage, ...]) -> tuple[UIMessage, ...]:
@@ -112,7 +113,9 @@ class RequestWriter:
             raise InvalidArgumentError(
                 f"history returned {type(chosen).__name__}: expected a list of messages."
             )
-        return tuple(message_from(message) for message in chosen)
+        # A generator of the user's runs only here.
+        given = await resolved("history", lambda: list(chosen))
+        return tuple(message_from(message) for message in given)
 
     async def _assemble(self, request: ChatRequest, messages: tuple[UIMessage, ...]) -> SendRequest:
         options = request.options
@@ -159,18 +162,3 @@ def _ui_body(asked: SendRequest) -> bytes:
     head = dumps({**fields, **own})
     messages = b",".join([message.encoded() for message in asked.messages])
     return head[:-1] + b',"messages":[' + messages + b"]}"
-
-
-def _stream_url(api: str, chat_id: str) -> str:
-    """Where the running reply of a chat is to be had."""
-    if chat_id in (".", ".."):
-        raise InvalidArgumentError(
-            f'The chat id "{chat_id}" cannot stand in a URL. '
-            "Use another, or say the URL in prepare_reconnect_request."
-        )
-    try:
-        name = quote(chat_id, safe=_URI_COMPONENT)
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"The chat id cannot stand in a URL: {error}.") from error
-    at = min((i for i in (api.find("?"), api.find("#")) if i >= 0), default=len(api))
-    return f"{api[:at].removesuffix('/')}/{name}/stream{api[at:]}"

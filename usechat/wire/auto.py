@@ -78,6 +78,7 @@ class AutoDecoder:
         self._held = bytearray()  # until the framing is known
         self._at = 0  # where in it the line begins that has to tell
         self._scanned = 0  # up to where in it no line ends
+        self._is_first = True  # that is the body's first line
         self._framing_reason = ""
         self._events: SSEDecoder | None = None  # until the dialect is known
         self._decoder: Decoder | None = None
@@ -132,6 +133,7 @@ class AutoDecoder:
         """The connection broke, and another goes on where the last whole chunk ended."""
         self._held.clear()
         self._at = self._scanned = 0
+        self._is_first = True
         for undecided in (self._events, self._decoder):
             if undecided is not None:
                 undecided.reconnected()
@@ -150,12 +152,23 @@ class AutoDecoder:
                 return self._frame(framing, line, whole)
             if end is None:
                 return self._wait_for_more(line)
-            self._at = self._scanned = end.end()
+            self._pass_over(end.end())
+            if self._at > self._max_event_size:
+                return self._frame(self._label.framing, line, True)
+
+    def _pass_over(self, end: int) -> None:
+        """A line told nothing; only in plain text it is something all the same."""
+        self._is_first = False
+        if self._label.framing == "text":
+            self._at = self._scanned = end
+        else:
+            del self._held[:end]
+            self._scanned = 0
 
     def _line(self, end: int) -> bytes:
         """The line that has to tell."""
         line = bytes(self._held[self._at : end])
-        return line if self._at else line.removeprefix(_BOM)
+        return line.removeprefix(_BOM) if self._is_first else line
 
     def _wait_for_more(self, line: bytes) -> list[UIMessageChunk]:
         """The line has not ended and does not tell yet."""

@@ -37,8 +37,18 @@ HEADERS = {
 
 _Chunks: TypeAlias = list[UIMessageChunk]
 
-_TYPES = {"0": str, "2": list, "3": str, "8": list, "g": str}
+_TYPES: dict[str, type] = {"0": str, "2": list, "3": str, "8": list, "g": str}
 """What a code's value is, where it is no object."""
+
+
+def type_of(code: str) -> type | None:
+    """What the value of a code is; None: there is no such code.
+
+    Args:
+        code: one letter or digit.
+    """
+    return _TYPES.get(code, dict) if code in _READERS else None
+
 
 _TEXT_FIELDS = {
     "4": ("id",),
@@ -56,7 +66,7 @@ _TEXT_FIELDS = {
 }
 """What text an object must have."""
 
-_WORDS = {str: "text", list: "list", dict: "object"}
+_WORDS: dict[type, str] = {str: "text", list: "list", dict: "object"}
 _OBJECTS = (dict, list, type(None))  # of the type "object" in JavaScript
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SSE_FIELDS = ("data", "event", "id", "retry")
@@ -191,12 +201,14 @@ class DataStreamDecoder:
             raise ValueError("it has no colon")
         if code in _SSE_FIELDS or not _CODE.fullmatch(code):
             raise ValueError("it begins with no code")
-        value = loads(text)
+        value: Any = loads(text)
         if code not in _READERS:
             self._tell(code, "its code is unknown; it is skipped")
             return []
-        kind = _TYPES.get(code, dict)
-        if not isinstance(value, kind):
+        kind = type_of(code)
+        assert kind is not None
+        fits = isinstance(value, kind)
+        if not fits:
             raise ValueError(f"its value is no {_WORDS[kind]}")
         for name in _TEXT_FIELDS.get(code, ()):
             if not isinstance(value.get(name), str):

@@ -5,11 +5,13 @@ Servers label their replies wrongly, so what can be only one thing is read as th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from pydantic_core import from_json
+
 from usechat.model.json import loads
+from usechat.wire.data_stream import type_of
 from usechat.wire.event_stream import shown
 
 ENOUGH = 512
@@ -25,9 +27,7 @@ Sort = Literal["blank", "comment", "field", "data", "code", "other"]
 Dialect = Literal["ui", "json-sse"]
 
 _FIELDS = (b"data", b"event", b"id", b"retry")
-_CODES = dict.fromkeys(b"03g", b'"') | dict.fromkeys(b"28", b"[")
-_CODES |= dict.fromkeys(b"145679abcdefhijk", b"{")
-_STARTS = {ord('"'): str, ord("["): list, ord("{"): dict}
+_STARTS: dict[type, bytes] = {str: b'"', list: b"[", dict: b"{"}
 
 
 class Label(NamedTuple):
@@ -77,28 +77,25 @@ def sort_of(line: bytes, whole: bool) -> Sort | None:
         return "data" if name == b"data" else "field"
     if not whole and any(field.startswith(line) for field in _FIELDS):
         return None
-    if line[0] in _CODES and ((colon and len(name) == 1) or (not whole and len(line) == 1)):
-        return _sort_of_code(line, whole)
+    kind = type_of(line[:1].decode("latin-1"))
+    if kind is not None and (name == line[:1] if colon else not whole and len(line) == 1):
+        return _sort_of_code(kind, line[2:], whole)
     return "other"
 
 
-def _sort_of_code(line: bytes, whole: bool) -> Sort | None:
+def _sort_of_code(kind: type, value: bytes, whole: bool) -> Sort | None:
     """What a line is that begins as those of the data stream do."""
-    start, value = _CODES[line[0]], line[2:].lstrip(b" ")
     if not value:
         return "other" if whole else None
-    if not value.startswith(start):
+    if not value.startswith(_STARTS[kind]):
         return "other"
     if not whole:
-        return "code" if len(line) >= ENOUGH else None
+        return None
     try:
-        fits = isinstance(loads(value.decode("utf-8", "replace")), _STARTS[start[0]])
+        fits = isinstance(loads(value.decode("utf-8", "replace")), kind)
     except ValueError:
         fits = False
     return "code" if fits else "other"
-
-
-_BEGUN = re.compile(rb'data: ?\{|[03g]:"|[28]:\[|[145679abcdefhijk]:\{')
 
 
 def begins_like(line: bytes) -> Framing | None:
@@ -107,9 +104,23 @@ def begins_like(line: bytes) -> Framing | None:
     Args:
         line: what came of it.
     """
-    if _BEGUN.match(line) is None:
+    if line.startswith(b"data:"):
+        data = line[5:].removeprefix(b" ")
+        return "events" if data.startswith(b"{") and _is_begun(data) else None
+    kind = type_of(line[:1].decode("latin-1"))
+    if kind is None or line[1:2] != b":":
         return None
-    return "events" if line.startswith(b"data") else "data-stream"
+    begun = line[2:].startswith(_STARTS[kind]) and _is_begun(line[2:])
+    return "data-stream" if begun else None
+
+
+def _is_begun(value: bytes) -> bool:
+    """Whether a JSON value may begin so, or is one."""
+    try:
+        from_json(value.decode("utf-8", "replace"), allow_inf_nan=False)
+    except ValueError as error:
+        return str(error).startswith("EOF ")  # nothing is wrong with it but that it ends
+    return True
 
 
 def framing_of(sort: Sort, line: bytes, whole: bool, label: Label) -> Framing | None:
@@ -158,13 +169,13 @@ def dialect_of(data: str) -> Dialect | None:
 
 
 def is_heartbeat(data: str) -> bool:
-    """Whether the data of an event are an object that says nothing to us.
+    """Whether the data of an event are nothing, or an object that says nothing to us.
 
     Args:
         data: the event's data.
     """
     value = _object(data)
-    return "choices" not in value and (bool(value) or data.strip() == "{}")
+    return "choices" not in value and (bool(value) or data.strip() in ("", "{}"))
 
 
 def _object(data: str) -> dict[str, Any]:
