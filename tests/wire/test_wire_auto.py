@@ -444,6 +444,11 @@ def test_what_the_begin_of_a_line_tells(line: bytes, sort: str | None) -> None:
     assert sort_of(line, whole=False) == sort
 
 
+def test_the_last_line_may_lack_its_end() -> None:
+    auto, chunks = read(b'0:"Hi"', PLAIN)
+    assert (detected(auto), text_of(chunks), auto.error) == ("data-stream", "Hi", None)
+
+
 def test_what_a_line_that_was_cut_speaks_for() -> None:
     assert begins_like(b'data: {"type":"st') == "events"
     assert begins_like(b"data:{") == "events"

@@ -19,7 +19,8 @@ from usechat.model.chunks import STREAM_DONE, validate_chunk
 from usechat.server.demo import KEYWORDS, write
 from usechat.server.script import SILENCE
 from usechat.testing import byte_by_byte, every_split
-from usechat.wire.data_stream import HEADERS, DataStreamDecoder, DataStreamEncoder
+from usechat.wire.data_stream import HEADERS, DataStreamDecoder
+from usechat.wire.data_stream_encoder import DataStreamEncoder
 from usechat.wire.event_stream import shown
 
 HALF = "\ud83d"

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from usechat.server.running import RunningReplies, RunningReply
 from usechat.server.script import Chunk
-from usechat.wire import data_stream, ui_message_stream
+from usechat.wire import data_stream, data_stream_encoder, ui_message_stream
 
 
 class Wire(NamedTuple):
@@ -42,7 +42,7 @@ def text_wire() -> Wire:
 
 def data_stream_wire() -> Wire:
     """The data stream of version 4."""
-    return Wire(data_stream.HEADERS, data_stream.DataStreamEncoder().encode, b"")
+    return Wire(data_stream.HEADERS, data_stream_encoder.DataStreamEncoder().encode, b"")
 
 
 class PlainText:

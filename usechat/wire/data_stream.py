@@ -20,11 +20,8 @@ from usechat.errors import StreamProtocolError
 from usechat.model.chunks import UIMessageChunk, validate_chunk
 from usechat.model.json import loads
 from usechat.model.messages import where_wrong
-from usechat.wire.data_stream_encoder import DataStreamEncoder
 from usechat.wire.event_stream import shown
 from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
-
-__all__ = ["HEADERS", "DataStreamDecoder", "DataStreamEncoder"]
 
 logger = logging.getLogger("usechat")
 
@@ -201,14 +198,12 @@ class DataStreamDecoder:
             raise ValueError("it has no colon")
         if code in _SSE_FIELDS or not _CODE.fullmatch(code):
             raise ValueError("it begins with no code")
-        value: Any = loads(text)
+        value = loads(text)
         if code not in _READERS:
             self._tell(code, "its code is unknown; it is skipped")
             return []
-        kind = type_of(code)
-        assert kind is not None
-        fits = isinstance(value, kind)
-        if not fits:
+        kind: Any = _TYPES.get(code, dict)
+        if not isinstance(value, kind):
             raise ValueError(f"its value is no {_WORDS[kind]}")
         for name in _TEXT_FIELDS.get(code, ()):
             if not isinstance(value.get(name), str):

@@ -13,6 +13,8 @@ function ofThisVersion(names) {
     switch (part.type) {
       case 'text-delta':
         return [{ type: 'text-delta', textDelta: part.delta }];
+      case 'reasoning-delta':
+        return [{ type: 'reasoning', textDelta: part.delta }];
       case 'tool-input-start':
         names.set(part.id, part.toolName);
         return [];
@@ -32,6 +34,8 @@ function ofThisVersion(names) {
         return [{ type: 'finish', finishReason: part.reason, usage }];
       case 'text-start':
       case 'text-end':
+      case 'reasoning-start':
+      case 'reasoning-end':
       case 'tool-input-end':
         return [];
       default:
@@ -74,6 +78,7 @@ serve(async ({ body, response, log, abortSignal }) => {
     onError: ({ error }) => log.seen.errors.push(error.message),
   });
   result.pipeDataStreamToResponse(response, {
+    sendReasoning: true,
     getErrorMessage: error => `The server says: ${error.message}`,
   });
 });

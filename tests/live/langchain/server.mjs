@@ -13,21 +13,27 @@ import { partsFor, serve, streamOf, toolsFor } from '../node/common.mjs';
 const textOf = ({ content }) =>
   typeof content === 'string' ? content : content.map(part => part.text).join('');
 
+const resultOf = message =>
+  message.status === 'error'
+    ? { type: 'error-text', value: textOf(message) }
+    : { type: 'json', value: JSON.parse(textOf(message)) };
+
 function readMessages(messages) {
   const asked = messages.findLastIndex(message => message.getType() === 'human');
   const results = messages
     .slice(asked)
     .filter(message => message.getType() === 'tool')
-    .map(message => ({ type: 'json', value: JSON.parse(textOf(message)) }));
+    .map(resultOf);
   return { length: messages.length, question: textOf(messages[asked]), results };
 }
 
 const chunkOfCall = call => new AIMessageChunk({ content: '', tool_call_chunks: [{ index: 0, ...call }] });
 
 // A message's pieces have no begin and no end, and its calls are known by their index.
-function ofThisPackage(part) {
+function ofThisPackage(part, log) {
   switch (part.type) {
     case 'error':
+      log.seen.errors.push(part.error.message);
       throw new Error(`The server says: ${part.error.message}`);
     case 'text-delta':
       return new AIMessageChunk({ content: part.delta });
@@ -52,7 +58,7 @@ class ScriptedModel extends BaseChatModel {
   async *_streamResponseChunks(messages, _, run) {
     const parts = partsFor(readMessages(messages), this.log);
     for await (const part of streamOf(parts, this.log, this.abortSignal)) {
-      const message = ofThisPackage(part);
+      const message = ofThisPackage(part, this.log);
       if (message === undefined) continue;
       const chunk = new ChatGenerationChunk({ message, text: message.content });
       yield chunk;
