@@ -18,7 +18,9 @@ from usechat.engine.events import (
 )
 from usechat.engine.typed import ReplyTypes
 from usechat.model.chunks import DataChunk, ToolCall
+from usechat.model.json import dumps
 from usechat.model.messages import UIMessage
+from usechat.model.tools import ToolDefinition
 
 Trigger = Literal["submit-message", "regenerate-message", "resume-stream"]
 """Why a request is made, in the SDK's words."""
@@ -53,6 +55,7 @@ class ChatRequest:
         messages: the history to send.
         message_id: the message that was edited, regenerated or is continued.
         options: what the action added.
+        tools: the tools that run on this side.
     """
 
     trigger: Trigger
@@ -60,6 +63,27 @@ class ChatRequest:
     messages: tuple[UIMessage, ...]
     message_id: str | None
     options: RequestOptions
+    tools: tuple[ToolDefinition, ...] = ()
+
+    def ui_body(self, fields: Mapping[str, Any] | None = None) -> bytes:
+        """The request as the JSON body that endpoints of the AI SDK 5 to 7 read.
+
+        The history is put together from what is encoded already.
+
+        Args:
+            fields: what stands beside it; None: the fields that the action added.
+
+        Raises:
+            InvalidArgumentError: a field holds something that JSON cannot say.
+        """
+        own: dict[str, Any] = {"id": self.chat_id, "trigger": self.trigger}
+        if self.message_id is not None:
+            own["messageId"] = self.message_id
+        given = self.options.body if fields is None else fields
+        kept = {k: v for k, v in (given or {}).items() if k not in ("messages", "messageId")}
+        head = dumps({**kept, **own})
+        messages = b",".join([message.encoded() for message in self.messages])
+        return head[:-1] + b',"messages":[' + messages + b"]}"
 
 
 class Callout(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from usechat.engine.exchange import ChatRequest
@@ -76,13 +77,21 @@ class RequestWriter:
         """
         asked = await self._assemble(request, await self._messages(request.messages))
         prepared = await _prepare("prepare_send_request", self._prepare_send, asked)
-        encode = v4_body if self._format == "data-stream" else _ui_body
         return Outgoing(
             "POST",
             prepared.get("api", asked.api),
             {"content-type": "application/json", **_headers(prepared, asked)},
-            dumps(prepared["body"]) if "body" in prepared else encode(asked),
+            self._encoded(request, asked, prepared),
         )
+
+    def _encoded(
+        self, request: ChatRequest, asked: SendRequest, prepared: Mapping[str, Any]
+    ) -> bytes:
+        if "body" in prepared:
+            return dumps(prepared["body"])
+        if self._format == "data-stream":
+            return v4_body(asked)
+        return replace(request, messages=asked.messages).ui_body(asked.body)
 
     async def reconnect(self, request: ChatRequest, last_event_id: str | None = None) -> Outgoing:
         """A request for the reply that is running.
@@ -151,14 +160,3 @@ def _lower(headers: Mapping[str, str | None] | None) -> dict[str, str]:
     """Headers with their names in lower case; those that are None are left out."""
     named = as_mapping("headers", headers)
     return {name.lower(): value for name, value in named.items() if value is not None}
-
-
-def _ui_body(asked: SendRequest) -> bytes:
-    """The request's body. The history is put together from what is encoded already."""
-    own: dict[str, Any] = {"id": asked.chat_id, "trigger": asked.trigger}
-    if asked.message_id is not None:
-        own["messageId"] = asked.message_id
-    fields = {k: v for k, v in asked.body.items() if k not in ("messages", "messageId")}
-    head = dumps({**fields, **own})
-    messages = b",".join([message.encoded() for message in asked.messages])
-    return head[:-1] + b',"messages":[' + messages + b"]}"
