@@ -71,8 +71,9 @@ from usechat.model.parts import (
     ToolState,
     UnknownPart,
 )
+from usechat.model.tools import ToolDefinition
 from usechat.model.usage import Usage
-from usechat.session.actions import MessageInput, RequestArguments, SendArguments
+from usechat.session.actions import MessageInput, RequestArguments, SendArguments, ToolOptions
 from usechat.session.aio import AsyncChatSession
 from usechat.session.async_turn import AsyncTurn
 from usechat.session.courier import Dispatch
@@ -80,6 +81,8 @@ from usechat.session.files import FileInput
 from usechat.session.observers import Subscription
 from usechat.session.sync_turn import Turn
 from usechat.session.threaded import ChatSession
+from usechat.tools.context import ToolContext
+from usechat.tools.tool import Tool
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
 from usechat.transport.options import (
@@ -157,10 +160,14 @@ __all__ = [
     "Subscription",
     "TextDelta",
     "TextPart",
+    "Tool",
     "ToolApproval",
     "ToolCall",
     "ToolCalled",
+    "ToolContext",
+    "ToolDefinition",
     "ToolInputDelta",
+    "ToolOptions",
     "ToolPart",
     "ToolState",
     "TransportError",

@@ -37,6 +37,17 @@ class ToolOutput:
         return cls(tool_call_id, {"state": "output-available", "output": output})
 
     @classmethod
+    def preliminary(cls, tool_call_id: str, output: Any) -> ToolOutput:
+        """An output that another will follow.
+
+        Args:
+            tool_call_id: the call.
+            output: a JSON value.
+        """
+        brings = {"state": "output-available", "output": output, "preliminary": True}
+        return cls(tool_call_id, brings)
+
+    @classmethod
     def error(cls, tool_call_id: str, error_text: str) -> ToolOutput:
         """An error.
 
@@ -112,7 +123,60 @@ class ApprovalResponse:
         return {**fields, "state": "approval-responded", "approval": approval}
 
 
-Answer = ToolOutput | ApprovalResponse
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The end of a call that is not to run: it needs nobody else to say so.
+
+    Attributes:
+        response: the approval that was refused.
+    """
+
+    response: ApprovalResponse
+
+    @property
+    def of(self) -> str:
+        """What it answers, for messages."""
+        return self.response.of
+
+    def matches(self, part: ToolCallPart) -> bool:
+        """Whether a part is meant.
+
+        Args:
+            part: any tool call.
+        """
+        return self.response.matches(part)
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields of a part with the answer in it.
+
+        Args:
+            fields: the part in wire form.
+        """
+        return {**self.response.applied(fields), "state": "output-denied"}
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """A call that is to run on this side wants the user's approval.
+
+    Attributes:
+        tool_call_id: the call.
+        approval_id: what the user answers.
+    """
+
+    tool_call_id: str
+    approval_id: str
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields of a part that asks.
+
+        Args:
+            fields: the part in wire form.
+        """
+        return {**fields, "state": "approval-requested", "approval": {"id": self.approval_id}}
+
+
+Answer = ToolOutput | ApprovalResponse | Denial
 """Something that a tool call waited for."""
 
 

@@ -5,10 +5,10 @@ Source: ai 7.0.173, src/ui/last-assistant-message-is-complete-with-*.ts and chat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from usechat.model.messages import UIMessage
-from usechat.model.parts import StepStartPart, TextPart, ToolCallPart
+from usechat.model.parts import AnyToolPart, StepStartPart, TextPart, ToolCallPart
 
 
 def _last_step(messages: Sequence[UIMessage]) -> Sequence[object]:
@@ -63,6 +63,45 @@ def last_assistant_message_is_complete_with_approval_responses(
     return any(answered) and all(
         is_answered or _has_output(part) or part.state == "output-denied"
         for part, is_answered in zip(calls, answered, strict=True)
+    )
+
+
+def calls_of_last_step(message: UIMessage) -> list[tuple[int, AnyToolPart]]:
+    """The tool calls of the last step of a message, with their places among its parts.
+
+    Args:
+        message: an assistant's message.
+    """
+    parts = message.parts
+    starts = [i for i, part in enumerate(parts) if isinstance(part, StepStartPart)]
+    first = starts[-1] + 1 if starts else 0
+    return [
+        (index, part)
+        for index, part in enumerate(parts)
+        if index >= first and isinstance(part, AnyToolPart)
+    ]
+
+
+def is_answered(messages: Sequence[UIMessage], own: Container[str]) -> bool:
+    """Whether nothing of the last step waits any more, and something of it did.
+
+    Either standard predicate, where some tools run on this side: an approval of theirs is no
+    answer yet, and a call of theirs that was denied needs no server to say so.
+
+    Args:
+        messages: the chat's messages.
+        own: the names of the tools that run on this side.
+    """
+    if last_assistant_message_is_complete_with_tool_calls(messages):
+        return True
+    calls = [part for part in _last_step(messages) if isinstance(part, AnyToolPart)]
+    answers = [
+        part.state == ("output-denied" if part.tool_name in own else "approval-responded")
+        for part in calls
+    ]
+    return any(answers) and all(
+        answered or _has_output(part) or part.state == "output-denied"
+        for part, answered in zip(calls, answers, strict=True)
     )
 
 

@@ -6,6 +6,7 @@ The engine is a class in layers, a module each, and each knows only those below 
     Restoring     restoring.py   back to an earlier state, out of any torn one
     Queueing      queueing.py    messages that wait
     Repairing     repairing.py   tool calls that nobody answers any more
+    ToolRounds    tool_rounds.py tool calls that run on this side
     Endings       endings.py     how an exchange ends, and whether the turn goes on
     Exchanges     exchanges.py   an exchange begins, opens and receives
     ChatCore      core.py        the state
@@ -23,12 +24,17 @@ from usechat.engine.exchange import Callbacks, Callout, Exchange, Outcome, Steps
 from usechat.engine.history import History
 from usechat.engine.queue import SendQueue
 from usechat.engine.status import TRANSITIONS, ChatStatus, StatusEvent
+from usechat.engine.tool_round import ToolRound
 from usechat.engine.typed import ReplyTypes
 from usechat.errors import CallbackError
 from usechat.model.messages import UIMessage
+from usechat.model.tools import ToolDefinition
 
 WhenBusy = Literal["reject", "queue", "interrupt"]
 """What a message does that is sent while a turn runs."""
+
+_STEPS_WITH_TOOLS = 20
+"""How many requests one turn may make where tools run on this side and nobody says."""
 
 
 class ChatCore:
@@ -41,7 +47,7 @@ class ChatCore:
         callbacks: functions of the user's that take part.
         when_busy: what a message does that is sent while a turn runs.
         queue_limit: how many messages may wait.
-        max_steps: how many requests one turn may make; None: any number.
+        max_steps: how many requests one turn may make; None: see ``step_limit``.
         repair: whether tool calls that nobody answered get an end before the user goes on.
         types: what metadata and data parts of replies have to fit.
 
@@ -52,6 +58,8 @@ class ChatCore:
         status: where the chat is.
         error: what went wrong last.
         exchange: the one that runs.
+        round: the tool calls that run, where no exchange does.
+        tools: the tools that run on this side, by name.
         closed: whether nothing can be sent any more.
         strict: whether replies are read as the SDK reads them.
         require_finish: whether a reply without the protocol's own end is incomplete.
@@ -85,6 +93,8 @@ class ChatCore:
         self.status: ChatStatus = "ready"
         self.error: Exception | None = None
         self.exchange: Exchange | None = None
+        self.round: ToolRound | None = None
+        self.tools: dict[str, ToolDefinition] = {}
         self.strict = False
         self.require_finish = True
         self.replays = True
@@ -131,6 +141,18 @@ class ChatCore:
             self._chat_id = self._generate_id()
         return self._chat_id
 
+    @property
+    def work(self) -> Exchange | ToolRound | None:
+        """What there is to be done now, for whoever drives the chat."""
+        return self.round if self.exchange is None else self.exchange
+
+    @property
+    def step_limit(self) -> int | None:
+        """How many requests one turn may make; None: any number."""
+        if self.max_steps is None and self.tools:
+            return _STEPS_WITH_TOOLS
+        return self.max_steps
+
     def state(self) -> ChatState:
         """What the chat shows now."""
         return ChatState(self.history.snapshot(), self.status, self.error, self.queue.messages)
@@ -150,6 +172,8 @@ class ChatCore:
     ) -> None:
         if turn.over:
             return
+        if self.round is not None and self.round.turn is turn:
+            self.round.over, self.round = True, None
         turn.error = error
         turn.queued = False
         turn.outcome = outcome  # last, since whoever waits looks at the others then

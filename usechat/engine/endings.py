@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 
-from usechat.engine.exchange import Exchange, Finish, Outcome, Steps
+from usechat.engine.automatic import is_answered
+from usechat.engine.exchange import Exchange, Finish, Outcome, Steps, TurnState
 from usechat.engine.exchanges import Exchanges
 from usechat.errors import CallbackError, ConnectionBrokenError
 from usechat.model.messages import UIMessage
@@ -38,21 +39,22 @@ class Endings(Exchanges):
         turn, reason = exchange.turn, exchange.draft.finish_reason
         self._resumable = None
         self._end(exchange)
-        self._set_status("settle", None)
-        self._note_interruption(exchange)
         interrupted = reason == "interrupted"
+        if interrupted or not self._begin_round(exchange):
+            self._set_status("settle", None)
+        self._note_interruption(exchange)
         goes_on, before = False, self._stops
         try:
             yield from self._call_on_finish(exchange)
             stops = self._stops
-            if not interrupted and stops == before:
-                goes_on = yield from self._go_on(exchange)
+            if not interrupted and stops == before and self.round is None:
+                goes_on = yield from self._go_on(turn)
         except CallbackError as error:
-            yield from self._finish_failed(exchange, error)
+            yield from self._finish_failed(turn, error)
             return
-        if goes_on:
+        if goes_on or self.round is not None:
             return
-        self._close_turn(turn, _outcome(exchange, self.require_finish))
+        self._close_turn(turn, outcome_of(exchange, self.require_finish))
         if interrupted:
             self._pause()
         else:
@@ -92,8 +94,12 @@ class Endings(Exchanges):
             self._pending_approval = exchange.draft.id
         self._close_turn(exchange.turn, "error", error)
 
-    def _finish_failed(self, exchange: Exchange, error: CallbackError) -> Steps[None]:
-        """A callback raised after the reply: that is there, but the turn did not end well."""
+    @abstractmethod
+    def _begin_round(self, exchange: Exchange) -> bool:
+        """Begin the tool calls of a reply that run on this side; whether there are any."""
+
+    def _finish_failed(self, turn: TurnState, error: Exception) -> Steps[None]:
+        """Something failed after the reply: that is there, but the turn did not end well."""
         try:
             yield from self._call("on_error", error)
         except CallbackError as from_callback:
@@ -101,7 +107,7 @@ class Endings(Exchanges):
         if self.exchange is None:
             self._set_status("fail", error)
         self._pause()
-        self._close_turn(exchange.turn, "error", error)
+        self._close_turn(turn, "error", error)
 
     def end_stopped(self, exchange: Exchange) -> Steps[None]:
         """End the running exchange because somebody wants it to stop.
@@ -151,18 +157,18 @@ class Endings(Exchanges):
         elif not failed:
             self._interrupted -= {exchange.draft.id}
 
-    def _go_on(self, exchange: Exchange) -> Steps[bool]:
+    def _go_on(self, turn: TurnState) -> Steps[bool]:
         """Send the messages again where the conversation goes on by itself."""
-        turn, stops = exchange.turn, self._stops
+        stops = self._stops
         wanted = yield from self._should_send(None)
         last = self.history.last()
-        if not wanted or stops != self._stops or self.exchange is not None or last is None:
+        if not wanted or stops != self._stops or self.work is not None or last is None:
             return False
-        if self._would_repeat(exchange, last):
+        if turn.exchange is not None and self._would_repeat(turn.exchange, last):
             # The same request would bring the same reply, for ever.
             self._close_turn(turn, "incomplete")
             return False
-        if self.max_steps is not None and turn.requests >= self.max_steps:
+        if self.step_limit is not None and turn.requests >= self.step_limit:
             turn.limit_reached = True
             logger.warning("A turn ended after %d requests (max_steps).", turn.requests)
             return False
@@ -182,8 +188,10 @@ class Endings(Exchanges):
     def _should_send(self, message_id: str | None) -> Steps[bool]:
         last = self.history.last()
         concerned = {message_id, last.id if last else None}
-        if self.callbacks.send_automatically_when is None or concerned & self._interrupted:
+        if concerned & self._interrupted:
             return False
+        if self.callbacks.send_automatically_when is None:
+            return bool(self.tools) and is_answered(self.history.snapshot(), self.tools)
         return bool((yield from self._call("send_automatically_when", self.history.snapshot())))
 
     @abstractmethod
@@ -223,7 +231,13 @@ class Endings(Exchanges):
             self._finishing = False
 
 
-def _outcome(exchange: Exchange, require_finish: bool) -> Outcome:
+def outcome_of(exchange: Exchange, require_finish: bool) -> Outcome:
+    """How a reply ended that ended cleanly.
+
+    Args:
+        exchange: the exchange.
+        require_finish: whether one without the protocol's own end is incomplete.
+    """
     if exchange.aborted:
         return "stopped"
     # Where nothing came at all, that it need not end does not make it a reply.

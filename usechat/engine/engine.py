@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from usechat.engine.answers import Answer, ApprovalResponse, answered
+from usechat.engine.answers import Answer, ApprovalResponse, ToolOutput, answered
 from usechat.engine.automatic import waiting_calls
 from usechat.engine.events import ErrorChanged, PartUpdated
 from usechat.engine.exchange import Exchange, RequestOptions, Steps, TurnState
@@ -160,6 +160,16 @@ class ChatEngine(Restoring):
             options: for the requests.
         """
         self.check_open()
+        if isinstance(answer, ApprovalResponse):
+            turn = self._run_approved(answer, options)
+            if turn is not None:
+                return turn
+            answer = self._without_server(answer)
+        elif isinstance(answer, ToolOutput) and self.round is not None:
+            round, run = self.round, self._run_for(answer.tool_call_id)
+            if run is not None:  # it has been answered by somebody else
+                yield from self.tool_ended(round, run, answer)
+                return round.turn
         message_id = self._answer(answer)
         stops = self._stops
         if message_id is not None and not self.busy:
@@ -170,6 +180,8 @@ class ChatEngine(Restoring):
                     return self._send_approval(message_id, options)
                 return self._begin_turn("submit-message", message_id, options)
         yield from self.settle_queue(stops)
+        if self.round is not None:
+            return self.round.turn
         return TurnState(options, outcome="completed", message=self.history.last())
 
     def _answer(self, answer: Answer) -> str | None:
@@ -215,7 +227,7 @@ class ChatEngine(Restoring):
         waiting = self.queue.entry_of(turn)
         if waiting is not None:
             self.remove_queued_message(waiting.message.id)
-        elif self.exchange is not None and self.exchange.turn is turn:
+        elif self.work is not None and self.work.turn is turn:
             yield from self.stop()
 
     def set_messages(

@@ -57,7 +57,14 @@ class Exchanges(ChatCore, ABC):
         if not resume:
             self._resumable = None
             self._set_status("submit", None)
-        request = ChatRequest(trigger, chat_id, self.history.snapshot(), message_id, turn.options)
+        request = ChatRequest(
+            trigger,
+            chat_id,
+            self.history.snapshot(),
+            message_id,
+            turn.options,
+            tuple(self.tools.values()),
+        )
         exchange = Exchange(turn, request, draft, self.outbox, self.strict, self.types)
         exchange.connecting = resume
         exchange.publish = lambda: self._publish(exchange)

@@ -135,6 +135,16 @@ class History:
         self._snapshot = None
         self._told(MessagesReplaced(index))
 
+    def update(self, index: int, message: UIMessage) -> None:
+        """Put another message in the place of one; the caller tells what has changed in it.
+
+        Args:
+            index: the place.
+            message: the new one.
+        """
+        self._messages[index] = message
+        self._snapshot = None
+
     def _told(self, event: MessageAdded | MessagesReplaced) -> None:
         self._outbox.add(event)
         self._outbox.changed = True

@@ -20,7 +20,9 @@ class Queueing(Repairing):
     def busy(self) -> bool:
         """Whether a turn runs. A resume without an answer yet is none, nor is one nobody awaits."""
         running = self.exchange
-        return running is not None and not (running.connecting or running.turn.abandoned)
+        if running is None:
+            return self.round is not None and not self.round.turn.abandoned
+        return not (running.connecting or running.turn.abandoned)
 
     def check_open(self) -> None:
         """Refuse to go on after ``close``.
@@ -40,13 +42,19 @@ class Queueing(Repairing):
 
     def _end_running(self) -> Steps[None]:
         """Make room for what an action brings."""
-        running, paused = self.exchange, self.queue.paused
+        running, paused = self.work, self.queue.paused
         if running is not None:
             self._stops += 1
-            yield from self.end_stopped(running)
+            yield from self._end_work()
             # Nobody has stopped a turn that nobody awaits.
             self.queue.paused = paused if running.turn.abandoned else self.queue.paused
         self._withdraw()
+
+    def _end_work(self) -> Steps[None]:
+        if self.exchange is not None:
+            yield from self.end_stopped(self.exchange)
+        else:
+            self._stop_round()
 
     def _withdraw(self) -> None:
         """End what ``on_finish`` began while an action ended the exchange before: it is in the way.
@@ -58,13 +66,13 @@ class Queueing(Repairing):
             self._end(exchange)
             self._set_status("settle", None)
             self._close_turn(exchange.turn, "stopped")
+        self._stop_round()
 
     def stop(self) -> Steps[None]:
         """End the running turn; keep what came."""
         self._stops += 1
         self.queue.deferred = None
-        if self.exchange is not None:
-            yield from self.end_stopped(self.exchange)
+        yield from self._end_work()
         self._pause()
 
     def _send_history(self, options: RequestOptions) -> Steps[TurnState]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from usechat.engine.answers import ApprovalResponse, ToolOutput
+from usechat.engine.answers import ApprovalResponse, Denial, ToolOutput
 from usechat.engine.draft import Fields, wire_form
-from usechat.engine.endings import Endings
+from usechat.engine.tool_rounds import ToolRounds
 from usechat.model.messages import UIMessage
 from usechat.model.parts import ToolCallPart
 
@@ -22,7 +22,7 @@ NO_ANSWER = "The user did not answer the request for approval."
 _OPEN = ("input-streaming", "input-available", "approval-requested", "approval-responded")
 
 
-class Repairing(Endings):
+class Repairing(ToolRounds):
     """The history before the user goes on, if ``repair`` says so."""
 
     def _repair(self) -> None:
@@ -63,8 +63,7 @@ def _ended(part: Any) -> Any:
 def _end_of(part: ToolCallPart, fields: Fields) -> Fields:
     approval = part.approval
     if part.state == "approval-requested" and approval is not None:
-        no = ApprovalResponse(approval.id, False, NO_ANSWER)
-        return {**no.applied(fields), "state": "output-denied"}
+        return Denial(ApprovalResponse(approval.id, False, NO_ANSWER)).applied(fields)
     if part.state == "approval-responded" and approval is not None and approval.approved is False:
         return {**fields, "state": "output-denied"}
     return ToolOutput.error(part.tool_call_id, NO_RESULT).applied(fields)

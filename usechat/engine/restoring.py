@@ -127,6 +127,8 @@ class Restoring(Queueing):
         for turn in waiting:
             turn.wait_again()
         self.exchange = None
+        if self.round is not None:
+            self.round.over, self.round = True, None
         if self.records:
             self.outbox.close_batch(self.state())
 

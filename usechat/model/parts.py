@@ -231,6 +231,10 @@ class DynamicToolPart(ToolCallPart):
     tool_name: str
 
 
+AnyToolPart = ToolPart | DynamicToolPart
+"""A tool call of either kind."""
+
+
 class UnknownPart(WireModel):
     """A part of a type that this version does not know, kept as it came."""
 

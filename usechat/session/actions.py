@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from typing_extensions import TypedDict, Unpack
 
@@ -17,9 +17,11 @@ from usechat.session.checks import checked_messages
 from usechat.session.files import FileInput
 from usechat.session.observers import must_be_plain
 from usechat.session.user_input import plain, text_of_input, user_message
+from usechat.tools.tool import NeedsApprovalFunction, Tool, as_tool
 from usechat.transport.options import Body, Headers
 
 TurnT = TypeVar("TurnT")
+F = TypeVar("F", bound=Callable[..., Any])
 
 MessageInput = str | UIMessage | Mapping[str, Any] | None
 """A message: text, a message, its wire form, or None."""
@@ -49,6 +51,15 @@ class SendArguments(RequestArguments, total=False):
     message_id: str | None
 
 
+class ToolOptions(TypedDict, total=False):
+    """What ``chat.tool`` takes beside the function; see ``Tool``."""
+
+    name: str | None
+    description: str | None
+    timeout: float | None
+    needs_approval: bool | NeedsApprovalFunction
+
+
 class Actions(SessionBase[TurnT]):
     """The actions of a chat. Each is a plain function: the state has changed when it returns."""
 
@@ -59,6 +70,35 @@ class Actions(SessionBase[TurnT]):
     def resumed(self) -> TurnT | None:
         """The turn that ``resume=True`` began; None without."""
         return self._resumed
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools that run on this side."""
+        return tuple(self._toolbox)
+
+    @overload
+    def tool(self, fn: F) -> F: ...
+
+    @overload
+    def tool(self, **options: Unpack[ToolOptions]) -> Callable[[F], F]: ...
+
+    def tool(self, fn: F | None = None, **options: Unpack[ToolOptions]) -> F | Callable[[F], F]:
+        """Let the model call a function; a decorator, with options or without.
+
+        Args:
+            fn: a function, or a ``Tool``.
+            options: see ``ToolOptions``.
+
+        Raises:
+            InvalidArgumentError: it cannot be a tool, or there is one of its name.
+        """
+
+        def add(function: F) -> F:
+            tool = Tool(function, **options) if options else as_tool(function)
+            self._alone(lambda: self._toolbox.add(tool))
+            return function
+
+        return add if fn is None else add(fn)
 
     def send_message(
         self,

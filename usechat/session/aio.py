@@ -19,6 +19,7 @@ from usechat.session.actions import Actions, MessageInput, SendArguments
 from usechat.session.async_turn import AsyncTurn
 from usechat.session.driver import Driver, Host
 from usechat.session.flush import FlushTimer
+from usechat.session.toolbox import is_tool_of
 
 
 class AsyncChatSession(Actions[AsyncTurn]):
@@ -34,11 +35,15 @@ class AsyncChatSession(Actions[AsyncTurn]):
         input: the text box to begin with.
         generate_id: makes ids of messages and chats.
         send_automatically_when: gets the messages after a reply or an answer to a tool call;
-            true sends them again.
-        max_steps: how many requests one turn may make; None: any number.
+            true sends them again. None: with ``tools`` they are sent when every call of the last
+            step is answered, without never.
+        max_steps: how many requests one turn may make; None: 20 with ``tools``, else any number.
         when_busy: what a message does that is sent while a turn runs: ``reject`` raises
             ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
         queue_limit: how many messages may wait.
+        tools: functions, or ``Tool``s, that the model may call: their calls are answered here, all
+            of a reply at once when it is complete, and the conversation goes on. Plain functions
+            run in threads, async ones on the loop that reads.
         repair: before a message of the user's or a regenerate goes out, end the tool calls that
             nobody has answered (``output-error``; an approval: ``output-denied``), so that the
             model's API does not refuse the history. With ``when_busy="queue"`` messages still
@@ -67,8 +72,8 @@ class AsyncChatSession(Actions[AsyncTurn]):
     """
 
     def _prepare(self) -> None:
-        host = Host(self._drive, self._flush)
-        self._driver = Driver(self._engine, self._transport, host)
+        host = Host(self, self._drive, self._flush)
+        self._driver = Driver(self._engine, self._transport, self._toolbox, host)
         self._timer = FlushTimer(self._throttle, self._deliver)
         self._batches: deque[Batch] = deque()
         self._delivering = False
@@ -178,7 +183,8 @@ class AsyncChatSession(Actions[AsyncTurn]):
         self._check_not_inside()
         await self._timer.beside(
             lambda: self._driver.step(turn),
-            needed=bool(self._observers) and self._engine.outbox.changed,
+            needed=bool(self._observers)
+            and (self._engine.outbox.changed or self._engine.round is not None),
         )
 
     async def _drive_until_over(self, turn: TurnState) -> None:
@@ -195,7 +201,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
             turn = self._adopted[0]
             # One that waits in a paused queue is for whoever lets the queue go on.
             with suppress(QueuePausedError):
-                if not (turn.queued and self._engine.exchange is None):
+                if not (turn.queued and self._engine.work is None):
                     await self._timer.beside(
                         lambda turn=turn: self._driver.until_over(turn),  # type: ignore[misc]
                         needed=True,
@@ -204,7 +210,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
                 self._adopted.pop(0)
 
     def _check_not_inside(self) -> None:
-        if self._driver.task == anyio.get_current_task().id:
+        if self._driver.task == anyio.get_current_task().id or is_tool_of(self._engine.work):
             raise ChatBusyError(
                 "This task is moving the chat on and would wait for itself. "
                 "Await the turn in another task."

@@ -29,6 +29,7 @@ from usechat.model.markdown import markdown_of_messages, safe_markdown
 from usechat.model.messages import UIMessage
 from usechat.session.checks import check, checked_messages
 from usechat.session.observers import Observers, Subscription, must_be_plain
+from usechat.session.toolbox import Toolbox
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
 from usechat.transport.options import HttpOptions
@@ -53,6 +54,7 @@ class SessionBase(ABC, Generic[TurnT]):
         max_steps: int | None = None,
         when_busy: WhenBusy = "reject",
         queue_limit: int = 100,
+        tools: Iterable[Callable[..., Any]] = (),
         repair: bool = False,
         resume: bool = False,
         message_metadata_type: Any = None,
@@ -101,6 +103,7 @@ class SessionBase(ABC, Generic[TurnT]):
             repair=repair,
             types=types,
         )
+        self._toolbox = Toolbox(self._engine, tools)
         self._engine.strict = getattr(self._transport, "strict", False)
         self._engine.require_finish = getattr(self._transport, "require_finish", True)
         self._engine.replays = getattr(self._transport, "resume_stream_is_replay", True)

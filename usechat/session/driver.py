@@ -14,10 +14,12 @@ import anyio
 
 from usechat.engine.engine import ChatEngine
 from usechat.engine.exchange import Exchange, Steps, TurnState
+from usechat.engine.tool_round import ToolRound
 from usechat.errors import QueuePausedError
 from usechat.model.chunks import UIMessageChunk
 from usechat.session import replies
 from usechat.session.replies import Reply
+from usechat.session.toolbox import Toolbox, ToolRunner
 from usechat.transport.base import ChatTransport
 
 Reading: TypeAlias = Callable[[TurnState, Exchange, Reply], Awaitable[None]]
@@ -27,10 +29,12 @@ class Host(NamedTuple):
     """What a driver needs of its session.
 
     Attributes:
+        chat: the session, for tools.
         drive: drives an operation of the engine, calling the user's functions on its way.
         flush: delivers to the observers what is due, after a change or after a network read.
     """
 
+    chat: Any
     drive: Callable[[Steps[Any]], Any]
     flush: Callable[[bool], None]
 
@@ -41,15 +45,19 @@ class Driver:
     Args:
         engine: the chat.
         transport: brings the replies.
+        tools: the tools that run on this side.
         host: the session.
     """
 
-    def __init__(self, engine: ChatEngine, transport: ChatTransport, host: Host) -> None:
+    def __init__(
+        self, engine: ChatEngine, transport: ChatTransport, tools: Toolbox, host: Host
+    ) -> None:
         self._engine = engine
         self._transport = transport
         self._host = host
+        self._runner = ToolRunner(engine, tools, host.chat, self._apply_report)
         self._reply: Reply | None = None
-        self._exchange: Exchange | None = None  # whose reply it is
+        self._work: Exchange | ToolRound | None = None  # what is being moved on, or was last
         self._scope: anyio.CancelScope | None = None
         self._progress = anyio.Event()
         self._claims: Counter[TurnState] = Counter()
@@ -75,17 +83,18 @@ class Driver:
             del self._claims[turn]
             self._progress.set()
 
-    def _is_left_to_others(self, turn: TurnState, exchange: Exchange) -> bool:
+    def _is_left_to_others(self, turn: TurnState, work: Exchange | ToolRound) -> bool:
         """Whether the turn that runs has somebody who waits for it, and is not this one.
 
         Whoever reads a reply ends it when cancelled: that must not happen to another's turn.
         """
-        return exchange.turn is not turn and exchange.turn in self._claims
+        return work.turn is not turn and work.turn in self._claims
 
     def progressed(self) -> None:
-        """An exchange or a turn has begun or ended: break off reading, wake those who wait."""
-        if self._exchange is not None and self._exchange.over and self._scope is not None:
+        """An exchange, a call or a turn has begun or ended: break off, wake those who wait."""
+        if self._work is not None and self._work.over and self._scope is not None:
             self._scope.cancel()
+        self._runner.wake()
         self._progress.set()
 
     async def until_over(self, turn: TurnState) -> None:
@@ -116,9 +125,9 @@ class Driver:
         """Move on what runs, unless somebody else does or nothing runs: then wait for that."""
         await self.settled()
         if self.task is None:
-            exchange = self._engine.exchange
-            if exchange is not None and not self._is_left_to_others(turn, exchange):
-                await self._move(turn, exchange, read)
+            work = self._engine.work
+            if work is not None and not self._is_left_to_others(turn, work):
+                await self._move(turn, work, read)
                 return
             if turn.queued and self._engine.queue.paused:
                 raise QueuePausedError(
@@ -128,19 +137,21 @@ class Driver:
         if not turn.over:
             await self._next_progress()
 
-    async def _move(self, turn: TurnState, exchange: Exchange, read: Reading) -> None:
+    async def _move(self, turn: TurnState, work: Exchange | ToolRound, read: Reading) -> None:
         self.task = anyio.get_current_task().id
-        self._exchange = exchange
-        exchange.turn.abandoned = False  # somebody cares, if only for what comes after it
+        self._work = work
+        work.turn.abandoned = False  # somebody cares, if only for what comes after it
         try:
             with anyio.CancelScope() as self._scope:
-                if self._reply is None:
-                    await self._open(exchange)
+                if isinstance(work, ToolRound):
+                    await self._runner.run(work)
+                elif self._reply is None:
+                    await self._open(work)
                 else:
-                    await read(turn, exchange, self._reply)
+                    await read(turn, work, self._reply)
         except BaseException:
-            # Whoever moves the chat on was cancelled, and with it what it was reading.
-            self._host.drive(self._engine.end_cancelled(exchange))
+            # Whoever moves the chat on was cancelled, and with it what it was doing.
+            self._host.drive(self._engine.end_cancelled(work))
             raise
         finally:
             self._scope = None
@@ -151,7 +162,7 @@ class Driver:
 
         A task that moves the next exchange on already is not waited for.
         """
-        while self._exchange is not None and self._exchange.over:
+        while self._work is not None and self._work.over:
             if self.task is None:
                 self.task = anyio.get_current_task().id
                 await self._leave()
@@ -169,12 +180,18 @@ class Driver:
     async def _leave(self) -> None:
         """Let others move the chat on; close the reply if its exchange is over."""
         try:
-            if self._exchange is not None and self._exchange.over:
-                reply, self._reply, self._exchange = self._reply, None, None
+            if self._work is not None and self._work.over:
+                reply, self._reply, self._work = self._reply, None, None
                 await replies.close(reply)
         finally:
             self.task = None
             self._progress.set()
+
+    async def _apply_report(
+        self, round: ToolRound, steps: Callable[[], Steps[None]], report: object
+    ) -> None:
+        self._host.drive(steps())
+        self._host.flush(False)
 
     async def _open(self, exchange: Exchange) -> None:
         try:

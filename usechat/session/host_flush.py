@@ -142,7 +142,7 @@ class HostFlush:
             if item is None:
                 return False
             self._host.took()
-            if not item.exchange.over:
+            if not item.work.over:
                 self._begin(item)
         else:
             self._bite()
@@ -150,7 +150,8 @@ class HostFlush:
 
     def _begin(self, item: Item) -> None:
         if item.chunks is not None:
-            self._exchange, self._piece = item.exchange, (chunk for chunk in item.chunks)
+            assert isinstance(item.work, Exchange)
+            self._exchange, self._piece = item.work, (chunk for chunk in item.chunks)
             self._bite()
         elif item.steps is not None:
             self._drive(item.steps())

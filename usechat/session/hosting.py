@@ -23,6 +23,7 @@ from usechat.session.host_flush import FlushHost, HostFlush
 from usechat.session.inbox import Inbox
 from usechat.session.loop_thread import running_loop_thread
 from usechat.session.reader import Reader
+from usechat.session.toolbox import Toolbox, is_tool_of
 from usechat.session.waiting import News
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
@@ -41,6 +42,8 @@ class Hosting:
     Args:
         engine: the chat.
         transport: brings the replies.
+        tools: the tools that run on this side.
+        chat: the session, for tools.
         owns_transport: whether it is closed with the session.
         dispatch: as ``ChatSession`` has it.
         throttle: as ``ChatSession`` has it.
@@ -58,6 +61,8 @@ class Hosting:
         self,
         engine: ChatEngine,
         transport: ChatTransport,
+        tools: Toolbox,
+        chat: Any,
         owns_transport: bool,
         dispatch: Dispatch | None,
         throttle: float | None,
@@ -68,6 +73,8 @@ class Hosting:
     ) -> None:
         self._engine = engine
         self._transport = transport
+        self._tools = tools
+        self._chat = chat
         self._owns_transport = owns_transport
         self._dispatch = dispatch
         self._throttle = throttle
@@ -92,7 +99,9 @@ class Hosting:
         self.guard = Guard(self._restore, self._ids)
         self._news = News()
         self._inbox = Inbox()
-        self._reader = Reader(self._engine, self._transport, self._inbox, self._came)
+        self._reader = Reader(
+            self._engine, self._transport, self._inbox, self._came, self._tools, self._chat
+        )
         self.flush = HostFlush(
             self._engine,
             self.guard,
@@ -236,9 +245,8 @@ class Hosting:
         self._news.tell()
 
     def _fail_silently(self, failure: DispatchError) -> None:
-        if self._engine.exchange is not None:
-            for _ in self._engine.fail(self._engine.exchange, failure):
-                pass  # a callback that nobody is there to run
+        for _ in self._engine.fail_work(failure):
+            pass  # a callback that nobody is there to run
 
     def wait_for(self, turn: TurnState, ready: Callable[[], bool]) -> None:
         """Wait until something of a turn is ready, or it is over and told of.
@@ -331,9 +339,10 @@ class Hosting:
     def _check_may_wait(self, turn: TurnState) -> None:
         thread = running_loop_thread()
         inside = self.flush.is_here and self.flush.driving
-        if inside or (thread is not None and thread.is_current):
+        on_loop = thread is not None and thread.is_current
+        if inside or on_loop or is_tool_of(self._engine.work):
             raise ChatBusyError(
-                "This is called by what moves the chat on (a callback), and would wait for itself. "
+                "This is called by what the turn waits for (a callback, a tool). "
                 "Wait on another thread, or let an observer of TurnFinished go on."
             )
         if self.guard.look(lambda: self._is_stuck(turn)):
@@ -343,7 +352,7 @@ class Hosting:
             )
 
     def _is_stuck(self, turn: TurnState) -> bool:
-        return turn.queued and self._engine.exchange is None and self._engine.queue.paused
+        return turn.queued and self._engine.work is None and self._engine.queue.paused
 
     def forked(self) -> None:
         """In a child process: the parent's threads are not here, and its sockets not to be used."""

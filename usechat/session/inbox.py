@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from usechat.engine.exchange import Exchange, Steps
+from usechat.engine.tool_round import ToolRound
 from usechat.model.chunks import UIMessageChunk
 
 _LIMIT = 1024 * 1024  # bytes, about, that may wait in one session
@@ -15,17 +16,17 @@ _URGENT = frozenset(("tool-input-available", "error"))  # what makes an urgent e
 
 
 class Item(NamedTuple):
-    """One thing that came for an exchange: chunks, or something else to be done.
+    """One thing that came for an exchange or for tool calls: chunks, or something to be done.
 
     Attributes:
-        exchange: what it is for; nothing is done with it when that is over.
+        work: what it is for; nothing is done with it when that is over.
         chunks: what one read brought.
         steps: what to do with the engine.
         call: a function of the user's that a request needs.
         size: about how many bytes it holds.
     """
 
-    exchange: Exchange
+    work: Exchange | ToolRound
     chunks: list[UIMessageChunk] | None = None
     steps: Callable[[], Steps[None]] | None = None
     call: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""Reads the replies of one ``ChatSession``, on the loop's thread."""
+"""Reads the replies of one ``ChatSession`` and runs its tools, on the loop's thread."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 import anyio
 
 from usechat.engine.engine import ChatEngine
-from usechat.engine.exchange import Exchange
+from usechat.engine.exchange import Exchange, Steps
+from usechat.engine.tool_round import ToolRound
 from usechat.errors import CallbackError
 from usechat.session import replies
 from usechat.session.inbox import Inbox, Item, is_urgent, size_of
 from usechat.session.loop_thread import LoopThread, loop_thread
 from usechat.session.replies import Reply
+from usechat.session.toolbox import Toolbox, ToolRunner
 from usechat.transport.base import ChatTransport
 from usechat.transport.user_functions import CALLER
 
@@ -60,7 +62,7 @@ class _Caller:
 
 
 class Reader:
-    """Makes the engine's requests and puts what comes into the inbox; it changes nothing.
+    """Makes requests, runs tool calls, and puts what comes into the inbox; it changes nothing.
 
     While it reads, the loop keeps it and by ``came`` its session.
 
@@ -69,9 +71,11 @@ class Reader:
         transport: brings the replies.
         inbox: gets what comes.
         came: told of each item; whether the observers should not be kept waiting.
+        tools: the tools that run on this side.
+        chat: the session, for tools.
 
     Attributes:
-        exchange: the one that is read, or was last.
+        work: what is read or run, or was last.
     """
 
     def __init__(
@@ -80,8 +84,10 @@ class Reader:
         transport: ChatTransport,
         inbox: Inbox,
         came: Callable[[bool], None],
+        tools: Toolbox,
+        chat: Any,
     ) -> None:
-        self.exchange: Exchange | None = None
+        self.work: Exchange | ToolRound | None = None
         self._engine = engine
         self._transport = transport
         self._inbox = inbox
@@ -89,12 +95,16 @@ class Reader:
         self._reading: _Reading | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
+        self._runner = ToolRunner(engine, tools, chat, self._put_report)
 
     def follow(self) -> None:
-        """Read what the engine wants read now, and nothing else. From any thread."""
-        if self._engine.exchange is not self.exchange:
+        """Read or run what the engine wants now, and nothing else. From any thread."""
+        work = self._engine.work
+        if work is not self.work:
             thread = loop_thread()
             thread.call(self._switch, thread)
+        elif isinstance(work, ToolRound):
+            loop_thread().call(self._runner.wake)
 
     def make_room(self) -> None:
         """Something was taken out of the inbox. From any thread."""
@@ -124,14 +134,14 @@ class Reader:
 
     def _switch(self, thread: LoopThread) -> None:
         # Once more after each: another thread may have changed it before this one had noted it.
-        while (exchange := self._engine.exchange) is not self.exchange:
-            self.exchange = exchange
+        while (work := self._engine.work) is not self.work:
+            self.work = work
             if self._reading is not None:
                 self._reading.cancel()
                 self._reading = None
-            if exchange is not None:
+            if work is not None:
                 reading = self._reading = _Reading()
-                self._task = thread.start(self._read_after(self._task, exchange, reading))
+                self._task = thread.start(self._read_after(self._task, work, reading))
                 self._watch_host(thread, reading)
 
     def _watch_host(self, thread: LoopThread, reading: _Reading) -> None:
@@ -145,16 +155,20 @@ class Reader:
             reading.watch = thread.timer(_WATCH, look)
 
     async def _read_after(
-        self, before: asyncio.Task[None] | None, exchange: Exchange, reading: _Reading
+        self, before: asyncio.Task[None] | None, work: Exchange | ToolRound, reading: _Reading
     ) -> None:
         if before is not None and not before.done():
             await asyncio.wait({before}, timeout=_CLOSE_TIMEOUT)
-        caller = _Caller(partial(self._call_on_host, exchange))
+        caller = _Caller(partial(self._call_on_host, work))
         CALLER.set(caller)
         try:
             with anyio.CancelScope() as reading.scope:
-                if not reading.cancelled:
-                    await self._read(exchange, reading)
+                if reading.cancelled:
+                    pass
+                elif isinstance(work, ToolRound):
+                    await self._run(work)
+                else:
+                    await self._read(work, reading)
         except asyncio.CancelledError:
             raise
         except BaseException:  # whatever it is, it must not end the loop of all sessions
@@ -196,15 +210,35 @@ class Reader:
     async def _put(self, item: Item, urgent: bool) -> None:
         self._inbox.put(item)
         full = self._inbox.full
-        if full:
+        if full and self._room is None:
             self._room = asyncio.Event()
         self._came(urgent or full)
-        if self._room is not None:
+        room = self._room
+        if room is not None:
             if self._inbox.full:
-                await self._room.wait()
-            self._room = None
+                await room.wait()
+            if self._room is room:
+                self._room = None
 
-    async def _call_on_host(self, exchange: Exchange, function: Any, arguments: Any) -> Any:
+    async def _run(self, round: ToolRound) -> None:
+        try:
+            await self._runner.run(round)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a tool on the loop raised what no tool may
+            failure = CallbackError(f"A tool was left by {type(error).__name__}.")
+            failure.__cause__ = error
+            fail = partial(self._engine.fail_work, failure)
+            await self._put(Item(round, steps=fail), urgent=True)
+
+    async def _put_report(
+        self, round: ToolRound, steps: Callable[[], Steps[None]], report: Any
+    ) -> None:
+        """Put what came of a tool."""
+        size = size_of([report._asdict()])
+        await self._put(Item(round, steps=steps, size=size), urgent=True)
+
+    async def _call_on_host(self, work: Exchange | ToolRound, function: Any, arguments: Any) -> Any:
         """Call a function of the user's where its callbacks run, and wait for what it returns."""
         thread = loop_thread()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -230,6 +264,6 @@ class Reader:
             else:
                 thread.call(settle, made, None)
 
-        self._inbox.put(Item(exchange, call=call))
+        self._inbox.put(Item(work, call=call))
         self._came(True)
         return await answer

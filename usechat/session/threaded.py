@@ -53,11 +53,15 @@ class ChatSession(Actions[Turn]):
         input: the text box to begin with.
         generate_id: makes ids of messages and chats.
         send_automatically_when: gets the messages after a reply or an answer to a tool call;
-            true sends them again.
-        max_steps: how many requests one turn may make; None: any number.
+            true sends them again. None: with ``tools`` they are sent when every call of the last
+            step is answered, without never.
+        max_steps: how many requests one turn may make; None: 20 with ``tools``, else any number.
         when_busy: what a message does that is sent while a turn runs: ``reject`` raises
             ``ChatBusyError``, ``queue`` lets it wait, ``interrupt`` stops the turn.
         queue_limit: how many messages may wait.
+        tools: functions, or ``Tool``s, that the model may call: their calls are answered here, all
+            of a reply at once when it is complete, and the conversation goes on. Plain functions
+            run in threads, async ones on the loop that reads.
         repair: before a message of the user's or a regenerate goes out, end the tool calls that
             nobody has answered (``output-error``; an approval: ``output-denied``), so that the
             model's API does not refuse the history. With ``when_busy="queue"`` messages still
@@ -98,6 +102,7 @@ class ChatSession(Actions[Turn]):
         max_steps: int | None = None,
         when_busy: WhenBusy = "reject",
         queue_limit: int = 100,
+        tools: Iterable[Callable[..., Any]] = (),
         repair: bool = False,
         resume: bool = False,
         message_metadata_type: Any = None,
@@ -126,6 +131,7 @@ class ChatSession(Actions[Turn]):
             max_steps=max_steps,
             when_busy=when_busy,
             queue_limit=queue_limit,
+            tools=tools,
             repair=repair,
             resume=resume,
             message_metadata_type=message_metadata_type,
@@ -147,6 +153,8 @@ class ChatSession(Actions[Turn]):
         self._hosting = Hosting(
             self._engine,
             self._transport,
+            self._toolbox,
+            self,
             self._owns_transport,
             self._dispatch,
             self._throttle,

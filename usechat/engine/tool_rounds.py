@@ -1,0 +1,200 @@
+"""Tool calls that run on this side, between two exchanges: the turn goes on when they have ended.
+
+The calls of a reply begin when it is complete: a server that runs a tool of the same name itself,
+or wants it approved, has said so by then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usechat.engine.answers import Answer, ApprovalRequest, ApprovalResponse, Denial, ToolOutput
+from usechat.engine.automatic import calls_of_last_step
+from usechat.engine.draft import wire_form
+from usechat.engine.endings import Endings, outcome_of
+from usechat.engine.events import PartUpdated
+from usechat.engine.exchange import Exchange, RequestOptions, Steps, TurnState
+from usechat.engine.tool_round import ToolRound, ToolRun
+from usechat.errors import CallbackError
+from usechat.model.parts import AnyToolPart
+
+TOO_LATE = "It was allowed too late: the conversation had gone on. It was not run."
+"""The error of a call that was approved when nobody waited for it any more, for the model."""
+
+
+class ToolRounds(Endings):
+    """Rounds of tool calls."""
+
+    def _begin_round(self, exchange: Exchange) -> bool:
+        index = exchange.message_index
+        complete = outcome_of(exchange, self.require_finish) == "completed"
+        if not (self.tools and complete) or index != len(self.history) - 1:
+            return False
+        runs = [
+            _run_of(part, index, part_index, approved=False)
+            for part_index, part in calls_of_last_step(self.history.at(index))
+            if self._runs_here(part) and part.state == "input-available"
+        ]
+        if runs:
+            self.round = ToolRound(exchange.turn, runs)
+        return bool(runs)
+
+    def _runs_here(self, part: AnyToolPart) -> bool:
+        return not part.provider_executed and part.tool_name in self.tools
+
+    def tool_progressed(self, round: ToolRound, run: ToolRun, output: Any) -> Steps[None]:
+        """A running call has something to show.
+
+        Args:
+            round: its round.
+            run: the call.
+            output: a JSON value.
+        """
+        if not (round.over or run.over):
+            self._put(round, run, ToolOutput.preliminary(run.tool_call_id, output))
+        return
+        yield
+
+    def tool_ended(self, round: ToolRound, run: ToolRun, answer: ToolOutput) -> Steps[None]:
+        """A running call has its output, or has failed.
+
+        Args:
+            round: its round.
+            run: the call.
+            answer: how it ended.
+        """
+        if not (round.over or run.over):
+            self._put(round, run, answer)
+            yield from self._end_run(round, run)
+
+    def tool_asks(self, round: ToolRound, run: ToolRun) -> Steps[None]:
+        """A call wants the user's approval: it waits for that, and the turn does not.
+
+        Args:
+            round: its round.
+            run: the call.
+        """
+        if round.over or run.over:
+            return
+        try:
+            approval_id = self._generate_id()
+        except CallbackError as error:
+            yield from self._finish_failed(round.turn, error)
+            return
+        self._put(round, run, ApprovalRequest(run.tool_call_id, approval_id))
+        yield from self._end_run(round, run)
+
+    def _put(self, round: ToolRound, run: ToolRun, answer: Answer | ApprovalRequest) -> None:
+        message = self.history.at(run.message_index)
+        parts = list(message.parts)
+        part: Any = parts[run.part_index]
+        # What was preliminary is so no longer, unless the answer says it again.
+        fields = {k: v for k, v in wire_form(part).items() if k != "preliminary"}
+        parts[run.part_index] = type(part).model_validate(answer.applied(fields))
+        new = message.model_copy(update={"parts": tuple(parts)})
+        self.history.update(run.message_index, new)
+        self.outbox.add(PartUpdated(message.id, run.part_index))
+        round.turn.message = new
+        self._changed()
+
+    def _end_run(self, round: ToolRound, run: ToolRun) -> Steps[None]:
+        run.over = True
+        if not all(run.over for run in round.runs):
+            return
+        round.over, self.round = True, None
+        turn, stops = round.turn, self._stops
+        try:
+            goes_on = yield from self._go_on(turn)
+        except CallbackError as error:
+            yield from self._finish_failed(turn, error)
+            return
+        except GeneratorExit:
+            # A callback was left by more than an error (an interrupt): nobody goes on from here.
+            self._close_turn(turn, "stopped")
+            raise
+        if goes_on:
+            return
+        if self.work is None:
+            self._set_status("settle", None)
+        self._close_turn(turn, "completed")
+        yield from self.settle_queue(stops)
+
+    def _stop_round(self) -> None:
+        """End what runs because somebody wants it to stop; what still comes is dropped."""
+        if self.round is not None:
+            turn = self.round.turn
+            self._set_status("settle", None)
+            self._pause()
+            self._close_turn(turn, "stopped")
+
+    def fail_work(self, error: Exception) -> Steps[None]:
+        """What runs cannot go on.
+
+        Args:
+            error: one of ours.
+        """
+        if self.exchange is not None:
+            yield from self.fail(self.exchange, error)
+        elif self.round is not None:
+            yield from self._finish_failed(self.round.turn, error)
+
+    def end_cancelled(self, work: Exchange | ToolRound) -> Steps[None]:
+        """End what ran because the task that drove it was cancelled.
+
+        Args:
+            work: what it was.
+        """
+        if isinstance(work, Exchange):
+            yield from super().end_cancelled(work)
+        elif not work.over:
+            self._stops += 1
+            self._stop_round()
+
+    def _run_for(self, tool_call_id: str) -> ToolRun | None:
+        """The call of the round that has this id and has not ended."""
+        runs = [] if self.round is None else self.round.runs
+        return next((r for r in runs if r.tool_call_id == tool_call_id and not r.over), None)
+
+    # ------------------------------------------------------------- approvals
+
+    def _run_approved(self, answer: ApprovalResponse, options: RequestOptions) -> TurnState | None:
+        """Run a call that the user has allowed; None: it is not for this side to run, or too late.
+
+        It joins the calls that run, or else is a turn of its own.
+        """
+        own = self._own_call(answer) if answer.approved else None
+        if own is None or self.exchange is not None or own[0] != len(self.history) - 1:
+            return None
+        message_index, part_index, part = own
+        if self.round is None:
+            turn = TurnState(options)
+            self._open_turns[turn] = None
+            self.round = ToolRound(turn)
+            self._set_status("submit", None)
+        run = _run_of(part, message_index, part_index, approved=True)
+        self.round.runs.append(run)
+        self._put(self.round, run, answer)
+        return self.round.turn
+
+    def _without_server(self, answer: ApprovalResponse) -> Answer:
+        """What an approval comes to that no server has asked for, where nothing is run of it."""
+        own = self._own_call(answer)
+        if own is None:
+            return answer
+        if not answer.approved:
+            return Denial(answer)
+        return ToolOutput.error(own[2].tool_call_id, TOO_LATE)
+
+    def _own_call(self, answer: ApprovalResponse) -> tuple[int, int, AnyToolPart] | None:
+        """The call of a tool of this side's that an approval is for, and where it stands."""
+        for message_index, message in enumerate(self.history.snapshot()):
+            for part_index, part in enumerate(message.parts):
+                if isinstance(part, AnyToolPart) and answer.matches(part):
+                    return (message_index, part_index, part) if self._runs_here(part) else None
+        return None
+
+
+def _run_of(part: AnyToolPart, message_index: int, part_index: int, approved: bool) -> ToolRun:
+    return ToolRun(
+        part.tool_call_id, part.tool_name, part.input, approved, message_index, part_index
+    )

@@ -1,0 +1,157 @@
+"""The tools of a session, and how their calls are run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, TypeAlias
+
+import anyio
+
+from usechat.engine.answers import ToolOutput
+from usechat.engine.engine import ChatEngine
+from usechat.engine.exchange import Steps
+from usechat.engine.tool_round import ToolRound, ToolRun
+from usechat.errors import InvalidArgumentError
+from usechat.tools.context import ToolContext
+from usechat.tools.running import Failed, Finished, Preliminary, ToolReport, run_tool
+from usechat.tools.tool import Tool, as_tool
+
+_round_of_tool: ContextVar[ToolRound | None] = ContextVar("usechat_round_of_tool", default=None)
+
+
+def is_tool_of(work: object) -> bool:
+    """Whether this is called by a tool, and what runs is waiting for that.
+
+    Args:
+        work: what runs in a chat.
+    """
+    return work is not None and _round_of_tool.get() is work
+
+
+class Toolbox:
+    """The tools of a session.
+
+    Args:
+        engine: the chat; it is told of each.
+        tools: functions, or tools.
+
+    Raises:
+        InvalidArgumentError: one of them cannot be a tool.
+    """
+
+    def __init__(self, engine: ChatEngine, tools: Iterable[Callable[..., Any]]) -> None:
+        if not isinstance(tools, Iterable) or isinstance(tools, str):
+            raise InvalidArgumentError(
+                f"tools: expected a list of functions, got {type(tools).__name__}."
+            )
+        self._engine = engine
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            self.add(tool)
+
+    def __iter__(self) -> Any:
+        return iter(tuple(self._tools.values()))
+
+    def __getitem__(self, name: str) -> Tool:
+        return self._tools[name]
+
+    def add(self, function: Callable[..., Any]) -> None:
+        """Add one.
+
+        Args:
+            function: a function, or a tool.
+
+        Raises:
+            InvalidArgumentError: it cannot be a tool, or there is one of its name.
+        """
+        tool = as_tool(function)
+        if tool.name in self._tools:
+            raise InvalidArgumentError(f"There are two tools of the name {tool.name!r}.")
+        self._tools[tool.name] = tool
+        # Another dict, so that a request on its way keeps what it has.
+        self._engine.tools = {**self._engine.tools, tool.name: tool.definition}
+
+
+Apply: TypeAlias = Callable[[ToolRound, Callable[[], Steps[None]], Any], Awaitable[None]]
+"""Has the engine do something for a round, soon or at once; the last is what came of the tool."""
+
+
+class ToolRunner:
+    """Runs the calls of rounds, on the loop of whoever drives the chat.
+
+    Args:
+        engine: the chat.
+        tools: its tools.
+        chat: what tools get as ``ToolContext.chat``.
+        apply: tells the engine.
+    """
+
+    def __init__(self, engine: ChatEngine, tools: Toolbox, chat: Any, apply: Apply) -> None:
+        self._engine = engine
+        self._tools = tools
+        self._chat = chat
+        self._apply = apply
+        self._scopes: dict[ToolRun, anyio.CancelScope] = {}
+        self._failure: BaseException | None = None
+        self._wake = anyio.Event()
+
+    def wake(self) -> None:
+        """The round may have changed. Only on the loop."""
+        self._wake.set()
+
+    async def run(self, round: ToolRound) -> None:
+        """Run the calls of a round, all at once, until it is over.
+
+        Args:
+            round: the round; what is added meanwhile runs too.
+
+        Raises:
+            Whatever an observer raises that is no ``Exception``, by itself and in no group.
+        """
+        self._failure = None
+        async with anyio.create_task_group() as tasks:
+            while not round.over and self._failure is None:
+                self._wake = anyio.Event()
+                for run in round.waiting:
+                    run.begun = True
+                    tasks.start_soon(self._run_one, round, run)
+                for run, scope in self._scopes.items():
+                    if run.over:  # somebody else has answered it
+                        scope.cancel()
+                await self._wake.wait()
+            tasks.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _run_one(self, round: ToolRound, run: ToolRun) -> None:
+        _round_of_tool.set(round)
+        context = ToolContext(self._chat, run.tool_call_id, threading.Event())
+        report = partial(self._report, round, run)
+        try:
+            with anyio.CancelScope() as self._scopes[run]:
+                await run_tool(self._tools[run.tool_name], run.input, context, run.approved, report)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            del self._scopes[run]
+            self._wake.set()
+
+    async def _report(self, round: ToolRound, run: ToolRun, report: ToolReport) -> None:
+        engine, call_id = self._engine, run.tool_call_id
+        steps: Callable[[], Steps[None]]
+        if isinstance(report, Preliminary):
+            steps = partial(engine.tool_progressed, round, run, report.output)
+        elif isinstance(report, Finished):
+            answer = ToolOutput.available(call_id, report.output)
+            steps = partial(engine.tool_ended, round, run, answer)
+        elif isinstance(report, Failed):
+            answer = ToolOutput.error(call_id, report.error_text)
+            steps = partial(engine.tool_ended, round, run, answer)
+        else:
+            steps = partial(engine.tool_asks, round, run)
+        await self._apply(round, steps, report)
