@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from usechat.engine.answers import ApprovalResponse, ToolOutput, answered
+from usechat.engine.answers import ApprovalResponse, Denial, ToolOutput, answered
 from usechat.model.messages import UIMessage
 
 from .harness import assistant, call
@@ -102,3 +102,13 @@ def test_all_calls_with_the_id_are_answered_and_other_parts_are_shared() -> None
 def test_an_answer_says_what_it_is_for() -> None:
     assert ToolOutput.error("c1", "e").of == "tool call c1"
     assert ApprovalResponse("ap1", True).of == "approval ap1"
+
+
+def test_a_denial_needs_nobody_else() -> None:
+    denial = Denial(ApprovalResponse("ap1", False, "no"))
+    assert denial.of == "approval ap1"
+    asked = call("approval-requested", approval={"id": "ap1"})
+    assert answer(asked, denial) == call(
+        "output-denied", approval={"id": "ap1", "approved": False, "reason": "no"}
+    )
+    assert answered(message(call("approval-responded", approval={"id": "ap1"})), denial) is None

@@ -6,6 +6,7 @@ import pytest
 
 from usechat.engine.automatic import (
     has_unsent_approval,
+    is_answered,
     waiting_calls,
 )
 from usechat.engine.automatic import (
@@ -113,3 +114,26 @@ def test_no_message_and_a_users_wait_for_nobody() -> None:
     (message,) = history(user())
     assert waiting_calls(None) == waiting_calls(message) == frozenset()
     assert (has_unsent_approval(None), has_unsent_approval(message)) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("parts", "answered"),
+    [
+        ((OUTPUT,), True),
+        ((OUTPUT, OPEN), False),
+        ((), False),
+        ((ANSWERED, OUTPUT), False),
+        ((DENIED,), True),
+        ((DENIED, OPEN), False),
+        ((DENIED, REQUESTED), False),
+        ((DENIED, PRELIMINARY), False),
+        (({**ANSWERED, "type": "tool-other"}, DENIED), True),
+        (({**ANSWERED, "type": "tool-other"}, OUTPUT), True),
+        (({**ANSWERED, "type": "tool-other"}, {**DENIED, "type": "tool-other"}), True),
+        (({**DENIED, "type": "tool-other"},), False),
+        ((DENIED, STEP, DONE), False),
+    ],
+)
+def test_what_runs_on_this_side_is_answered_here(parts: tuple[dict, ...], answered: bool) -> None:
+    """``ANSWERED`` is a call of ``weather``, which runs here: it was allowed, and has not run."""
+    assert is_answered(history(user(), assistant(*parts)), {"weather"}) is answered

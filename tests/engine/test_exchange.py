@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from usechat.engine.events import (
     MessageAdded,
     MetadataChanged,
@@ -68,3 +71,18 @@ def test_metadata_is_told_of_a_message_that_is_known() -> None:
     chat.events()
     chat.receive({"type": "message-metadata", "messageMetadata": {"a": 1}})
     assert chat.events() == [MetadataChanged("id-1")]
+
+
+# ----------------------------------------------------------------- the request
+
+
+def test_a_request_as_endpoints_of_the_sdk_read_it() -> None:
+    chat = Chat(user("Hello"))
+    options = RequestOptions(body={"model": "m", "messages": "no", "messageId": "no", "id": "no"})
+    chat.run(chat.engine.regenerate(None, options))
+    request = chat.exchange.request
+    own = {"id": "chat", "trigger": "regenerate-message"}
+    assert json.loads(request.ui_body()) == {"model": "m", **own, "messages": [user("Hello")]}
+    assert json.loads(request.ui_body({"a": 1})) == {"a": 1, **own, "messages": [user("Hello")]}
+    edited = replace(request, message_id="u1", options=RequestOptions(), messages=())
+    assert json.loads(edited.ui_body()) == {**own, "messageId": "u1", "messages": []}

@@ -12,7 +12,8 @@ from usechat.engine.automatic import (
     last_assistant_message_is_complete_with_tool_calls,
 )
 from usechat.engine.events import MessageAdded, MessagesReplaced, StatusChanged
-from usechat.engine.repairing import NO_ANSWER, NO_RESULT
+from usechat.engine.repairing import NO_ANSWER
+from usechat.engine.tool_rounds import NO_RESULT
 from usechat.errors import ConnectionBrokenError, InvalidArgumentError
 
 from .harness import (

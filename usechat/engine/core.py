@@ -172,8 +172,6 @@ class ChatCore:
     ) -> None:
         if turn.over:
             return
-        if self.round is not None and self.round.turn is turn:
-            self.round.over, self.round = True, None
         turn.error = error
         turn.queued = False
         turn.outcome = outcome  # last, since whoever waits looks at the others then

@@ -9,12 +9,9 @@ from typing import Any
 
 from usechat.engine.answers import ApprovalResponse, Denial, ToolOutput
 from usechat.engine.draft import Fields, wire_form
-from usechat.engine.tool_rounds import ToolRounds
+from usechat.engine.tool_rounds import NO_RESULT, ToolRounds
 from usechat.model.messages import UIMessage
 from usechat.model.parts import ToolCallPart
-
-NO_RESULT = "The tool call was interrupted: it has no result."
-"""The error of a call that has ended without one, for the model."""
 
 NO_ANSWER = "The user did not answer the request for approval."
 """Why a call is denied whose approval nobody has answered, for the model."""

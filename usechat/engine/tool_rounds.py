@@ -13,10 +13,13 @@ from usechat.engine.automatic import calls_of_last_step
 from usechat.engine.draft import wire_form
 from usechat.engine.endings import Endings, outcome_of
 from usechat.engine.events import PartUpdated
-from usechat.engine.exchange import Exchange, RequestOptions, Steps, TurnState
+from usechat.engine.exchange import Exchange, Outcome, RequestOptions, Steps, TurnState
 from usechat.engine.tool_round import ToolRound, ToolRun
 from usechat.errors import CallbackError
 from usechat.model.parts import AnyToolPart
+
+NO_RESULT = "The tool call was interrupted: it has no result."
+"""The error of a call that was stopped, for the model: its API refuses a call without an end."""
 
 TOO_LATE = "It was allowed too late: the conversation had gone on. It was not run."
 """The error of a call that was approved when nobody waited for it any more, for the model."""
@@ -122,10 +125,21 @@ class ToolRounds(Endings):
     def _stop_round(self) -> None:
         """End what runs because somebody wants it to stop; what still comes is dropped."""
         if self.round is not None:
-            turn = self.round.turn
             self._set_status("settle", None)
             self._pause()
-            self._close_turn(turn, "stopped")
+            self._close_turn(self.round.turn, "stopped")
+
+    def _close_turn(
+        self, turn: TurnState, outcome: Outcome, error: Exception | None = None
+    ) -> None:
+        round = self.round
+        if round is not None and round.turn is turn:
+            for run in round.runs:
+                if not run.over:
+                    run.over = True
+                    self._put(round, run, ToolOutput.error(run.tool_call_id, NO_RESULT))
+            round.over, self.round = True, None
+        super()._close_turn(turn, outcome, error)
 
     def fail_work(self, error: Exception) -> Steps[None]:
         """What runs cannot go on.
