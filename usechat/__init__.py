@@ -85,6 +85,7 @@ from usechat.tools.context import ToolContext
 from usechat.tools.tool import Tool
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
+from usechat.transport.openai import OpenAIOptions, OpenAITransport
 from usechat.transport.options import (
     HttpOptions,
     PreparedRequest,
@@ -130,6 +131,8 @@ __all__ = [
     "MessageInput",
     "MessagesReplaced",
     "MetadataChanged",
+    "OpenAIOptions",
+    "OpenAITransport",
     "Outcome",
     "Part",
     "PartAdded",

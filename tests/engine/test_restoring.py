@@ -412,7 +412,7 @@ def assert_turns(chat: Chat, before: Before, turns: list[TurnState]) -> None:
                 )
         if turn.exchange is not None:
             shows = turn.exchange.draft.build()
-            ran = bool(chat.engine.tools) and turn.outcome == "completed"  # then it has outputs
+            ran = bool(chat.engine.tools)  # then it may have outputs that came after
             assert ran or turn.message in (None, shows)
             assert TurnText(turn).take() == text_of_turn(turn)
 

@@ -87,6 +87,8 @@ def test_a_member_is_the_same(name: str) -> None:
     if isinstance(sync, property):
         assert (sync.fset is None) == (asynchronous.fset is None)
         sync, asynchronous = sync.fget, asynchronous.fget
+    if isinstance(sync, classmethod):
+        sync, asynchronous = sync.__func__, asynchronous.__func__
     assert inspect.signature(sync) == inspect.signature(asynchronous)
     assert not inspect.iscoroutinefunction(asynchronous)  # every action is a plain function
     assert inspect.isgeneratorfunction(sync) == inspect.isgeneratorfunction(asynchronous)

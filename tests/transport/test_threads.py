@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,11 +22,6 @@ from usechat.transport.threads import ThreadIterator, run_in_thread
 pytestmark = pytest.mark.anyio
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="")
-
-
-@pytest.fixture
-def anyio_backend_options() -> dict[str, Any]:
-    return {}
 
 
 class Flag:
@@ -46,12 +41,12 @@ class Flag:
 
 
 @pytest.fixture(autouse=True)
-async def no_thread_is_left() -> AsyncIterator[None]:
+def no_thread_is_left() -> Iterator[None]:
     """Whatever a test does, its workers end."""
     yield
     for thread in threading.enumerate():
         if thread.name == "usechat-worker":
-            await anyio.to_thread.run_sync(thread.join, 5)
+            thread.join(5)
             assert not thread.is_alive()
 
 
@@ -153,6 +148,7 @@ async def test_a_loop_of_its_own_may_run_in_the_thread() -> None:
         assert await run_in_thread(lambda b=backend: anyio.run(nested, backend=b)) == "nested"
 
 
+DEV = (sys.executable, "-X", "dev", "-W", "error", "-c")
 LEFT = """
 import sys, threading
 import anyio
@@ -192,8 +188,7 @@ print("over")
 @pytest.mark.parametrize("what", ["run", "iterate"])
 def test_a_process_exits_at_once_whatever_is_stuck(what: str, anyio_backend: str) -> None:
     made = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c"]
-        + [LEFT.format(what=what, backend=anyio_backend)],
+        [*DEV, LEFT.format(what=what, backend=anyio_backend)],
         capture_output=True,
         text=True,
         check=False,
@@ -257,7 +252,7 @@ async def test_any_iterator_and_iterable_will_do() -> None:
 async def test_what_a_generator_returns_is_kept() -> None:
     def items() -> Iterator[int]:
         yield 1
-        return "all"  # noqa: B901
+        return "all"
 
     iterator = ThreadIterator(items)
     assert await anext(iterator) == 1

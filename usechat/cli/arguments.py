@@ -13,6 +13,7 @@ import usechat
 from usechat.errors import InvalidArgumentError
 from usechat.model.json import loads
 from usechat.transport.http import HttpTransport
+from usechat.transport.openai import BASE_URL, OpenAITransport
 from usechat.transport.options import Protocol
 
 _ABOUT = """\
@@ -20,6 +21,9 @@ Chat with an endpoint that speaks the AI SDK's protocol, in the terminal.
 
 Without a URL a demo endpoint is started on this machine: an assistant of
 rules, which needs no key and no network. Send "help" to see what it can show.
+
+With --openai there is no endpoint: the model itself is asked, by the API of
+OpenAI, which Ollama, vLLM and LM Studio speak too.
 """
 
 _MORE = """\
@@ -34,6 +38,8 @@ examples:
   usechat URL -m "Hello" --json | jq -c .event         one event a line
   usechat inspect URL -m "Hello"                       what is in the reply
   usechat URL --header "Authorization: Bearer $TOKEN" --body '{"model": "x"}'
+  usechat --openai gpt-5                               with OPENAI_API_KEY set
+  usechat --openai llama3.2 --base-url http://localhost:11434/v1
 
 exit status with -m:
   0    the reply is complete
@@ -101,6 +107,8 @@ class ChatOptions:
         body: fields for every request's body.
         protocol: how replies are read.
         json: whether to print events instead of text.
+        openai: the model to ask, without an endpoint; None: there is one.
+        base_url: where the model's API is; None: OpenAI's own.
     """
 
     url: str | None = None
@@ -109,6 +117,8 @@ class ChatOptions:
     body: Mapping[str, Any] = field(default_factory=dict)
     protocol: Protocol = "auto"
     json: bool = False
+    openai: str | None = None
+    base_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,19 +165,45 @@ def parse(argv: Sequence[str]) -> ChatOptions | InspectOptions | ServeOptions:
     if argv and argv[0] == "serve":
         return ServeOptions(**vars(_serve_parser().parse_args(argv[1:])))
     if argv and argv[0] == "inspect":
-        given = _inspect_parser().parse_args(argv[1:])
+        parser = _inspect_parser()
+        given = parser.parse_args(argv[1:])
+        _check_protocol(parser, given)
         return InspectOptions(**{**vars(given), "headers": dict(given.headers)})
     parser = _chat_parser()
     given = parser.parse_args(argv)
     if given.json and given.message is None:
         parser.error("--json needs -m")
+    _check_model(parser, given)
+    _check_protocol(parser, given)
     return ChatOptions(**{**vars(given), "headers": dict(given.headers)})
+
+
+def _check_model(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Refuse what does not go together with a model, or without one."""
+    if given.openai is None:
+        if given.base_url is not None:
+            parser.error("--base-url needs --openai")
+        return
+    if given.url is not None:
+        parser.error("--openai asks a model and no endpoint: give no URL, see --base-url")
+    if given.protocol != "auto":
+        parser.error("--openai says the protocol: give no --protocol")
+    try:
+        OpenAITransport(given.openai, base_url=given.base_url or BASE_URL)
+    except InvalidArgumentError as error:
+        parser.error(str(error))
+
+
+def _check_protocol(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    if given.url is None and given.protocol == "openai":
+        parser.error("--protocol openai needs a URL: the demo does not speak it")
 
 
 def _chat_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="usechat",
         usage="usechat [URL] [-m TEXT] [options]\n"
+        "       usechat --openai MODEL [--base-url URL] [-m TEXT] [options]\n"
         "       usechat inspect [URL] [-m TEXT] [options]\n"
         "       usechat serve [options]",
         description=_ABOUT,
@@ -183,6 +219,17 @@ def _chat_parser() -> argparse.ArgumentParser:
         help="send this, print the reply as it streams, and exit; - reads it from standard input",
     )
     _add_request(parser)
+    add(
+        "--openai",
+        metavar="MODEL",
+        help="ask this model itself, by the API of OpenAI; the key is OPENAI_API_KEY's",
+    )
+    add(
+        "--base-url",
+        metavar="URL",
+        help=f"with --openai: where the API is (default: {BASE_URL}); "
+        "OPENAI_API_KEY is not sent there, a key is given by --header",
+    )
     add("--json", action="store_true", help="with -m: print events, an object a line")
     add("--version", action="version", version=f"usechat {usechat.__version__}")
     return parser
@@ -236,7 +283,8 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
         help="how replies are read: auto, found out from what comes (the default); ui, the UI "
         "message stream of the AI SDK 5 to 7; data-stream, what the AI SDK 4 sends (requests are "
         'in its form too); text, nothing but text; json-sse, data: {"text": "..."} events (this '
-        'one also sends the text as the body\'s "message")',
+        "one also sends the text as the body's \"message\"); openai, the stream of OpenAI's API, "
+        "passed on by an endpoint",
     )
 
 

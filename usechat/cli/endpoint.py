@@ -15,7 +15,9 @@ from usechat.engine.automatic import (
 )
 from usechat.model.messages import UIMessage
 from usechat.session.aio import AsyncChatSession
+from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
+from usechat.transport.openai import BASE_URL, OpenAITransport
 from usechat.transport.options import HttpOptions
 from usechat.transport.tls import tls_context
 
@@ -33,7 +35,7 @@ _MAX_STEPS = 20
 
 @contextmanager
 def endpoint(options: ChatOptions) -> Iterator[str]:
-    """The URL to talk to; without one a demo runs for the time of the block.
+    """The URL to talk to; without one, and without a model, a demo runs for the time of the block.
 
     Args:
         options: the command line's.
@@ -43,6 +45,9 @@ def endpoint(options: ChatOptions) -> Iterator[str]:
     """
     if options.url is not None:
         yield options.url
+        return
+    if options.openai is not None:
+        yield options.base_url or BASE_URL
         return
     from usechat.server import running_demo
 
@@ -58,11 +63,20 @@ async def open_chat(options: ChatOptions, url: str) -> AsyncIterator[AsyncChatSe
         options: the command line's.
         url: where the endpoint is.
     """
-    http: HttpOptions = {"protocol": options.protocol, "headers": options.headers}
     async with AsyncExitStack() as stack:
+        if options.openai is not None:
+            transport = OpenAITransport(
+                options.openai, base_url=url, headers=options.headers, body=options.body
+            )
+            stack.push_async_callback(transport.aclose)
+            yield await stack.enter_async_context(_session(options, transport, {}))
+            return
+        http: HttpOptions = {"protocol": options.protocol, "headers": options.headers}
+        http["body"] = lambda: _with_message(options, _last_question(chat.messages))
         if options.url is None:
             http["client"] = await stack.enter_async_context(_demo_client())
-        yield await stack.enter_async_context(_session(options, url, http))
+        chat = await stack.enter_async_context(_session(options, url, http))
+        yield chat
 
 
 @asynccontextmanager
@@ -91,13 +105,9 @@ def _demo_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False)
 
 
-def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSession:
-    def body() -> Mapping[str, Any]:
-        return _with_message(options, _last_question(chat.messages))
-
-    http["body"] = body
-    chat = AsyncChatSession(
-        url,
+def _session(options: ChatOptions, api: str | ChatTransport, http: HttpOptions) -> AsyncChatSession:
+    return AsyncChatSession(
+        api,
         # Lines are written, nothing is drawn: what a read has brought need not wait.
         throttle=0,
         # Nobody could answer in between where a single message is sent.
@@ -105,7 +115,6 @@ def _session(options: ChatOptions, url: str, http: HttpOptions) -> AsyncChatSess
         max_steps=_MAX_STEPS,
         **http,
     )
-    return chat
 
 
 def _with_message(options: ChatOptions, text: str) -> Mapping[str, Any]:

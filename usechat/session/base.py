@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack
 
 from usechat.engine.core import WhenBusy
 from usechat.engine.engine import ChatEngine
@@ -32,7 +32,10 @@ from usechat.session.observers import Observers, Subscription, must_be_plain
 from usechat.session.toolbox import Toolbox
 from usechat.transport.base import ChatTransport
 from usechat.transport.http import HttpTransport
+from usechat.transport.openai import BASE_URL, OpenAIOptions, OpenAITransport
 from usechat.transport.options import HttpOptions
+
+_OPENAI_OPTIONS = frozenset(OpenAIOptions.__annotations__)
 
 TurnT = TypeVar("TurnT")
 T = TypeVar("T")
@@ -114,6 +117,34 @@ class SessionBase(ABC, Generic[TurnT]):
         self._observers = Observers(self._engine.outbox, self, on_observer_error)
         self._prepare()
         self._begin(resume)
+
+    @classmethod
+    def openai(
+        cls,
+        model: str,
+        *,
+        base_url: str = BASE_URL,
+        api_key: str | None = None,
+        system: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """A chat with a model, without a chat endpoint: OpenAI's, Ollama's, vLLM's, LM Studio's.
+
+        Args:
+            model: its name, ``gpt-5`` or ``llama3.2``.
+            base_url: where the API is: ``http://localhost:11434/v1`` for Ollama.
+            api_key: as for ``OpenAITransport``.
+            system: what the model is told first.
+            options: those of ``OpenAIOptions``, and the arguments of the session.
+
+        Raises:
+            InvalidArgumentError: an argument cannot be used.
+        """
+        http = {name: options.pop(name) for name in _OPENAI_OPTIONS & options.keys()}
+        transport = OpenAITransport(
+            model, base_url=base_url, api_key=api_key, system=system, **http
+        )
+        return cls(_Own(transport), **options)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         count = len(self._engine.history)
@@ -329,23 +360,37 @@ class SessionBase(ABC, Generic[TurnT]):
             self._view = None
 
 
+class _Own(NamedTuple):
+    """A transport that is made for one session, which closes it."""
+
+    transport: ChatTransport
+
+
 def _named(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return type(value).__name__
 
 
-def _transport(api: str | ChatTransport, http: HttpOptions) -> tuple[ChatTransport, bool]:
+def _transport(api: str | ChatTransport | _Own, http: HttpOptions) -> tuple[ChatTransport, bool]:
     """The transport, and whether it is the session's own to close."""
     if isinstance(api, str):
         return HttpTransport(api, **http), True
+    if isinstance(api, _Own):
+        transport, owned = api.transport, True
+    else:
+        transport, owned = _given(api), False
+    if http:
+        raise InvalidArgumentError(
+            f"{', '.join(sorted(http))}: say this to the transport, not to the session."
+        )
+    return transport, owned
+
+
+def _given(api: object) -> ChatTransport:
     if isinstance(api, type) or not isinstance(api, ChatTransport):
         raise InvalidArgumentError(
             "Expected the URL of an endpoint or a transport (an object with send_messages, "
             f"reconnect_to_stream and aclose), got {_named(api)}."
         )
-    if http:
-        raise InvalidArgumentError(
-            f"{', '.join(sorted(http))}: say this to the transport, not to the session."
-        )
-    return api, False
+    return api

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-_GOOGLE = re.compile(r"(?:Args|Arguments|Parameters|Params|(?:Keyword|Other) \w+):\s*")
+_GOOGLE = re.compile(r"(?:(?:Keyword|Other) )?(?:Args|Arguments|Parameters|Params):\s*")
 _NUMPY = re.compile(r"(?:Other )?Parameters\s*")
 _SPHINX = re.compile(r":(?:param|parameter|arg|argument|key|keyword)\s")
 _GOOGLE_ITEM = re.compile(r"(\s*)\*{0,2}(\w+)\s*(?:\([^:]*\))?\s*:(?:\s+(.*)|)")
@@ -57,19 +57,21 @@ def _items(
     """The lines of text on parameters in the section that begins here; None: none begins."""
     line = lines[index]
     if _GOOGLE.fullmatch(line):
-        return _google(lines[index + 1 :], names)
+        return _google(lines[index + 1 :], names, bare=index == 0)
     if _NUMPY.fullmatch(line) and re.fullmatch(r"-{3,}\s*", "".join(lines[index + 1 : index + 2])):
         return _numpy(lines[index + 2 :])
     return _sphinx(lines[index:]) if _SPHINX.match(line) else None
 
 
-def _google(lines: list[str], names: Collection[str]) -> Iterator[tuple[str, str]]:
+def _google(lines: list[str], names: Collection[str], bare: bool) -> Iterator[tuple[str, str]]:
+    """The items of a section; bare: it stood first, so that nothing was left to indent them by."""
     name, level = "", None
     for line in lines:
-        if line.strip() and not line[0].isspace():
-            return  # the next section
         item = _GOOGLE_ITEM.fullmatch(line)
-        if item and level in (None, len(item[1])) and (level is None or item[2] in names):
+        known = item is not None and item[2] in names
+        if line.strip() and not line[0].isspace() and not (bare and known):
+            return  # the next section
+        if item and (level is None or (level == len(item[1]) and known)):
             name, level = item[2], len(item[1])
             yield name, item[3] or ""
         else:
@@ -78,7 +80,7 @@ def _google(lines: list[str], names: Collection[str]) -> Iterator[tuple[str, str
 
 def _numpy(lines: list[str]) -> Iterator[tuple[str, str]]:
     told: list[str] = []
-    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+    for line, after in zip(lines, [*lines, ""][1:], strict=True):
         if re.fullmatch(r"-{3,}\s*", after):
             return  # this line is the next section's name
         item = _NUMPY_ITEM.fullmatch(line)

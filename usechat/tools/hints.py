@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from inspect import Parameter, Signature
-from types import SimpleNamespace, UnionType
+from types import CodeType, FrameType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from usechat.errors import InvalidArgumentError
@@ -68,13 +68,13 @@ def resolved(function: Callable[..., Any], signature: Signature, owner: str) -> 
     Raises:
         InvalidArgumentError: an annotation is not known here.
     """
-    names = _globals(function)
+    origin = _origin(function)
     for parameter in signature.parameters.values():
         if parameter.annotation is Parameter.empty:
             yield parameter
             continue
         try:
-            annotation = _evaluated(parameter.annotation, names)
+            annotation = _evaluated(parameter.annotation, origin)
         except Exception as error:
             shown = parameter.annotation
             raise InvalidArgumentError(
@@ -99,29 +99,35 @@ def is_context(annotation: Any) -> bool:
     return annotation is ToolContext
 
 
-def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
+def _evaluated(annotation: Any, origin: Any) -> Any:
     holder: Any = SimpleNamespace(__annotations__={"it": annotation})
+    names: dict[str, Any] = getattr(origin, "__globals__", {})
     try:
         return get_type_hints(holder, names, include_extras=True)["it"]
     except NameError:
-        # Types that were made in the function where the tool is, as pydantic finds them; the
-        # context's is often imported for type checkers only.
-        local = {"ToolContext": ToolContext, **_callers_names()}
+        # Types that were made in the function where the tool was; the context's is often
+        # imported for type checkers only.
+        local = {"ToolContext": ToolContext, **_local_names(getattr(origin, "__code__", None))}
         return get_type_hints(holder, names, local, include_extras=True)["it"]
 
 
-def _globals(function: Any) -> dict[str, Any]:
+def _origin(function: Any) -> Any:
+    """The function where the annotations stand."""
     function = inner_function(function)
-    if not hasattr(function, "__globals__") and not inspect.ismethod(function):
-        function = getattr(type(function), "__call__", function)
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    names: dict[str, Any] = getattr(function, "__globals__", {})
-    return names
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    return inspect.unwrap(getattr(function, "__func__", function))
 
 
-def _callers_names() -> dict[str, Any]:
-    """The local names of whoever called this package."""
-    frame = sys._getframe()
-    while frame.f_globals.get("__name__", "").split(".")[0] == "usechat" and frame.f_back:
+def _local_names(code: CodeType | None) -> dict[str, Any]:
+    """The local names of whoever called this package, and of the function that has made it."""
+    names: dict[str, Any] = {}
+    outside = False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        called = not outside and frame.f_globals.get("__name__", "").split(".")[0] != "usechat"
+        outside = outside or called
+        if called or any(constant is code for constant in frame.f_code.co_consts if code):
+            names.update(frame.f_locals)
         frame = frame.f_back
-    return dict(frame.f_locals)
+    return names

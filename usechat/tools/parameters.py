@@ -72,7 +72,7 @@ class Parameters:
         except Exception as error:
             self._blame(said)
             raise InvalidArgumentError(
-                f"The parameters of the tool {self._owner} make no JSON schema: {error}"
+                f"The parameters of the tool {self._owner} make no JSON schema: {_start(error)}"
             ) from error
 
     def _blame(self, said: Mapping[str, str]) -> None:
@@ -85,7 +85,7 @@ class Parameters:
                 shown = inspect.formatannotation(parameter.annotation)
                 raise InvalidArgumentError(
                     f"The annotation of {parameter.name} in the tool {self._owner}, {shown}, makes "
-                    f"no JSON schema: {error}"
+                    f"no JSON schema: {_start(error)}"
                 ) from error
 
     def bound(self, input: Any) -> BoundArguments:
@@ -103,7 +103,7 @@ class Parameters:
                 f"Invalid input for {self._owner}: it must be an object, not {kind_of(given)}."
             )
         arguments = self._arguments(given, self._validated(given))
-        bound = BoundArguments(self._signature, arguments)  # type: ignore[arg-type]
+        bound = BoundArguments(self._signature, arguments)
         bound.apply_defaults()
         for name in self._contexts:
             bound.arguments.pop(name, None)
@@ -117,7 +117,7 @@ class Parameters:
             context: the context.
         """
         arguments = {**bound.arguments, **dict.fromkeys(self._contexts, context)}
-        return BoundArguments(self._signature, arguments)  # type: ignore[arg-type]
+        return BoundArguments(self._signature, arguments)
 
     def named(self, bound: BoundArguments) -> dict[str, Any]:
         """The arguments by their names, ``**kwargs`` among them.
@@ -137,8 +137,8 @@ class Parameters:
             return self._model.model_validate_json(dumps_whole(given))
         except ValidationError as error:
             raise ToolInputError(f"Invalid input for {self._owner}:\n{said_of(error)}") from None
-        except InvalidArgumentError as error:
-            raise ToolInputError(f"Invalid input for {self._owner}: {error}") from None
+        except InvalidArgumentError:
+            raise ToolInputError(f"Invalid input for {self._owner}: it is no JSON.") from None
 
     def _arguments(self, given: dict[str, Any], model: BaseModel) -> dict[str, Any]:
         arguments = {
@@ -183,7 +183,8 @@ def _base(extra: Parameter | None) -> Model:
     config = ConfigDict(extra="forbid" if extra is None else "allow", protected_namespaces=())
     members: dict[str, Any] = {"__module__": __name__, "model_config": config}
     if extra is not None and extra.annotation is not Parameter.empty:
-        members["__annotations__"] = {"__pydantic_extra__": dict[str, extra.annotation]}  # type: ignore[name-defined]
+        values: Any = dict[str, extra.annotation]  # type: ignore[name-defined]
+        members["__annotations__"] = {"__pydantic_extra__": values}
     return type("Base", (BaseModel,), members)
 
 
@@ -218,3 +219,8 @@ def _description(annotation: Any, said: str | None) -> str | None:
     if any(isinstance(note, FieldInfo) and note.description is not None for note in notes):
         return None
     return next((note for note in notes if isinstance(note, str)), said)
+
+
+def _start(error: Exception) -> str:
+    """What an exception says, without pydantic's advice."""
+    return str(error).partition("\n")[0]

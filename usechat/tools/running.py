@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
-from inspect import BoundArguments, isasyncgenfunction, isawaitable, iscoroutinefunction
+from inspect import (
+    BoundArguments,
+    isasyncgenfunction,
+    isawaitable,
+    iscoroutine,
+    iscoroutinefunction,
+    isroutine,
+)
 from typing import Any, NamedTuple
 
 import anyio
@@ -194,7 +202,7 @@ class _Call:
                 return made
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        return await self._shown(ThreadIterator(partial(_steps, call)))
+        return await self._shown(ThreadIterator(partial(_steps, call, self._context.stopped)))
 
     async def _shown(self, outputs: AsyncIterator[Any]) -> Any:
         """Report what is yielded; return what is returned, or else the last of that."""
@@ -242,9 +250,11 @@ def _plain(value: Any) -> Any:
         ) from error
 
 
-def _steps(call: Callable[[], Any]) -> Generator[Any, None, Any]:
+def _steps(call: Callable[[], Any], stopped: threading.Event) -> Generator[Any, None, Any]:
     """A call as a generator: of what the function yields, or of nothing."""
     made = call()
+    if stopped.is_set() and iscoroutine(made):
+        made.close()  # nobody is there to await it
     if isinstance(made, Generator) and not isawaitable(made):
         return (yield from made)
     return made
@@ -261,12 +271,10 @@ async def _close(outputs: Any) -> None:
 
 
 def _is_async(function: Any) -> bool:
-    """Whether the function is called in place: it does no more then than to make a coroutine."""
+    """Whether the function is called in place: all that does is make a coroutine."""
     inner = inner_function(function)
-    return any(
-        iscoroutinefunction(each) or isasyncgenfunction(each)
-        for each in (inner, getattr(type(inner), "__call__", None))
-    )
+    called = inner if isroutine(inner) else type(inner).__call__
+    return iscoroutinefunction(called) or isasyncgenfunction(called)
 
 
 def _passes(error: BaseException) -> bool:

@@ -131,7 +131,8 @@ def as_tool(value: Any) -> Tool:
 def _function(value: Any) -> Callable[..., Any]:
     if inspect.isclass(value):
         raise InvalidArgumentError(
-            f"A tool is a function, and {value.__name__} is a class. Give a function that makes one."
+            f"A tool is a function, and {value.__name__} is a class. "
+            "Give a function that makes one."
         )
     if inspect.iscoroutine(value) or inspect.isgenerator(value) or inspect.isasyncgen(value):
         value.close() if not inspect.isasyncgen(value) else None
@@ -159,8 +160,8 @@ def _name(function: Any, given: Any) -> str:
 def _docstring(function: Any) -> str | None:
     inner = inner_function(function)
     if inspect.isroutine(inner):
-        return inspect.getdoc(inner)
-    return inspect.getdoc(type(inner).__call__) or inspect.getdoc(type(inner))
+        return inner.__doc__
+    return type(inner).__call__.__doc__ or type(inner).__doc__
 
 
 def _description(given: Any) -> str:

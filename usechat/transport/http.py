@@ -18,6 +18,7 @@ from typing_extensions import Unpack
 from usechat.engine.exchange import ChatRequest
 from usechat.errors import ChatTimeoutError, ConnectionBrokenError, InvalidArgumentError
 from usechat.transport.failures import failures, place, translated, was_sent
+from usechat.transport.openai_messages import tool_call_ids
 from usechat.transport.options import HttpOptions, Reconnect, check_options
 from usechat.transport.reconnecting import ReconnectingReply
 from usechat.transport.reply import HttpReply, refuse
@@ -27,6 +28,7 @@ from usechat.wire.auto import AutoDecoder
 from usechat.wire.data_stream import DataStreamDecoder
 from usechat.wire.decoder import Decoder
 from usechat.wire.json_sse import JSONSSEDecoder
+from usechat.wire.openai import OpenAIDecoder
 from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE
 from usechat.wire.text_stream import TextStreamDecoder
 from usechat.wire.ui_message_stream import UIMessageStreamDecoder
@@ -111,10 +113,10 @@ class HttpTransport:
         """
         outgoing = await self._writer.send(request)
         if self._reconnect is None:
-            return await self._open(outgoing, _continues(request))
+            return await self._open(outgoing, request)
         reply = self._reconnecting(request, self._reconnect)
         try:
-            reply.begin(await self._open(outgoing, _continues(request)))
+            reply.begin(await self._open(outgoing, request))
         except (ConnectionBrokenError, ChatTimeoutError) as error:
             if not was_sent(error):
                 raise
@@ -133,7 +135,7 @@ class HttpTransport:
             TransportError: the endpoint cannot be asked.
             InvalidArgumentError: the chat's id is ``.`` or ``..``, which URLs do not keep.
         """
-        resumed = await self._resume(request, False)
+        resumed = await self._resume(request, request)
         if resumed is None or self._reconnect is None:
             return resumed
         reply = self._reconnecting(request, self._reconnect)
@@ -141,10 +143,10 @@ class HttpTransport:
         return reply
 
     async def _resume(
-        self, request: ChatRequest, continues: bool, last_event_id: str | None = None
+        self, request: ChatRequest, asked: ChatRequest, last_event_id: str | None = None
     ) -> HttpReply | None:
         outgoing = await self._writer.reconnect(request, last_event_id)
-        reply = await self._open(outgoing, continues)
+        reply = await self._open(outgoing, asked)
         if reply.response.status_code == 204:
             await reply.aclose()
             return None
@@ -152,7 +154,7 @@ class HttpTransport:
 
     def _reconnecting(self, request: ChatRequest, policy: Reconnect) -> ReconnectingReply:
         return ReconnectingReply(
-            partial(self._resume, replace(request, trigger="resume-stream"), _continues(request)),
+            partial(self._resume, replace(request, trigger="resume-stream"), request),
             policy,
             self._replays,
             self.require_finish,
@@ -165,7 +167,7 @@ class HttpTransport:
         if client is not None:
             await client.aclose()
 
-    async def _open(self, outgoing: Outgoing, continues: bool) -> HttpReply:
+    async def _open(self, outgoing: Outgoing, request: ChatRequest) -> HttpReply:
         method, api, headers, content = outgoing
         self._check_url(api)
         client = self._ready_client()
@@ -189,7 +191,7 @@ class HttpTransport:
         except failures() as error:
             ours = translated(error, what)
             raise ours from (None if isinstance(ours, InvalidArgumentError) else error)
-        reply = HttpReply(response, self._decoder(response, continues), what)
+        reply = HttpReply(response, self._decoder(response, request), what)
         if not response.is_success or (method == "POST" and reply.has_no_body):
             await refuse(reply)
         if reply.has_no_body and response.status_code != 204:
@@ -215,7 +217,7 @@ class HttpTransport:
             _of_parent.append(self._own_client)
             self._own_client = None
 
-    def _decoder(self, response: httpx.Response, continues: bool) -> Decoder:
+    def _decoder(self, response: httpx.Response, request: ChatRequest) -> Decoder:
         size = self._max_event_size
         if self._protocol == "text":
             return TextStreamDecoder()
@@ -223,6 +225,9 @@ class HttpTransport:
             return JSONSSEDecoder(size)
         if self._protocol == "ui":
             return UIMessageStreamDecoder(self.strict, size)
+        if self._protocol == "openai":
+            return OpenAIDecoder(size, used_ids=tool_call_ids(request.messages))
+        continues = _continues(request)
         if self._protocol == "data-stream":
             return DataStreamDecoder(size, continues)
         return AutoDecoder(

@@ -17,10 +17,11 @@ from usechat.model.messages import UIMessage
 
 Headers: TypeAlias = Mapping[str, str | None]
 Body: TypeAlias = Mapping[str, Any]
-Protocol: TypeAlias = Literal["auto", "ui", "data-stream", "text", "json-sse"]
+Protocol: TypeAlias = Literal["auto", "ui", "data-stream", "text", "json-sse", "openai"]
 """``auto``: found out from what comes; ``ui``: the UI message stream of the AI SDK 5 to 7;
 ``data-stream``: what the AI SDK 4 sends; ``text``: nothing but text; ``json-sse``:
-``data: {"text": …}`` events."""
+``data: {"text": …}`` events; ``openai``: the stream of OpenAI's chat completions, passed on as it
+comes (``auto`` does not find this one)."""
 
 RequestFormat: TypeAlias = Literal["ui", "data-stream"]
 """``ui``: what endpoints of the AI SDK 5 to 7 read; ``data-stream``: those of the AI SDK 4."""

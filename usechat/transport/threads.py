@@ -117,7 +117,7 @@ class ThreadIterator(AsyncIterator[T]):
         self._asked.put(None)
 
 
-class _End(Exception):  # noqa: N818
+class _End(Exception):
     """The iterator is at its end.
 
     Attributes:

@@ -259,7 +259,10 @@ class AutoDecoder:
     def _refuse(self, came: str) -> None:
         hint = "Is this the URL of a chat endpoint? For plain text say protocol='text'."
         if '"choices"' in came:
-            hint = "This looks like the chat completions API of OpenAI, not like a chat endpoint."
+            hint = (
+                "This looks like the chat completions API of OpenAI. If it is an endpoint's stream "
+                "say protocol='openai'; to chat with a model itself use OpenAITransport."
+            )
         self._failure = StreamProtocolError(
             f"The endpoint answered {self._status} ({self._label.said}) with what is in no "
             f"protocol known here: {shown(came)!r}. {hint}",

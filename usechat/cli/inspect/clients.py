@@ -18,6 +18,7 @@ from usechat.wire.auto import AutoDecoder, Detection
 from usechat.wire.data_stream import DataStreamDecoder
 from usechat.wire.decoder import Decoder
 from usechat.wire.json_sse import JSONSSEDecoder
+from usechat.wire.openai import OpenAIDecoder
 from usechat.wire.text_stream import TextStreamDecoder
 from usechat.wire.ui_message_stream import UIMessageStreamDecoder
 
@@ -32,6 +33,8 @@ def decoder_of(protocol: str) -> Decoder:
         return TextStreamDecoder()
     if protocol == "json-sse":
         return JSONSSEDecoder()
+    if protocol == "openai":
+        return OpenAIDecoder()
     return DataStreamDecoder() if protocol == "data-stream" else UIMessageStreamDecoder()
 
 

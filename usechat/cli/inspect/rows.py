@@ -13,13 +13,15 @@ from usechat.model.chunks import CHUNK_TYPES, UIMessageChunk
 from usechat.model.json import loads
 from usechat.model.messages import where_wrong
 from usechat.wire.decoder import Decoder
-from usechat.wire.event_stream import EventStreamDecoder, shown
+from usechat.wire.event_stream import shown
 from usechat.wire.json_sse import JSONSSEDecoder
 from usechat.wire.sse import SSEDecoder
 from usechat.wire.ui_message_stream import UIMessageStreamDecoder
 
 UNREADABLE = "?"
 """The type of what is no chunk."""
+
+_READ_BY_EVENT = (UIMessageStreamDecoder, JSONSSEDecoder)
 
 
 class Found(NamedTuple):
@@ -65,7 +67,7 @@ class RowReader:
             piece: bytes as they came.
         """
         self.pulse.feed(piece)
-        if not isinstance(self._decoder, EventStreamDecoder):
+        if not isinstance(self._decoder, _READ_BY_EVENT):
             begin = [] if self._opened else self._decoder.open()
             self._opened = True
             yield from self._of_others([*begin, *self._decoder.feed(piece)])
@@ -85,11 +87,11 @@ class RowReader:
 
     def close(self) -> Iterator[Found]:
         """The body ended; give the chunks that this completes."""
-        if not isinstance(self._decoder, EventStreamDecoder):
+        if not isinstance(self._decoder, _READ_BY_EVENT):
             yield from self._of_others(self._decoder.close())
 
     def _of_others(self, chunks: list[UIMessageChunk]) -> Iterator[Found]:
-        """What is not in events: ai 7 does not read it, so it has nothing against single chunks."""
+        """What has no chunks of its own: ai 7 does not read it, and objects to none of them."""
         for chunk in chunks:
             yield Found(chunk["type"], chunk)
         if self._decoder.error is not None and not self._broken:
@@ -170,7 +172,7 @@ class Pulse:
     def __init__(self, protocol: str) -> None:
         self.heartbeats = 0
         self._has_lines = protocol != "text"
-        self._in_events = protocol in ("ui", "json-sse")
+        self._in_events = protocol in ("ui", "json-sse", "openai")
         self._begun = b""  # the first byte of the line that has not ended
         self._held = ""  # what the lines since the last empty one are
         self._cr = False

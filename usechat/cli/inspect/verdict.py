@@ -27,6 +27,8 @@ _NO_END = {
     "ui": "neither finish nor [DONE] ends it: useChat takes it for complete, but nobody can tell "
     "it from one that was cut",
     "json-sse": "no [DONE] ends it: nobody can tell it from one that was cut",
+    "openai": "neither a finish reason nor [DONE] ends it: nobody can tell it from one that was "
+    "cut",
     "data-stream": "no finish (d:) ends it: nobody can tell it from one that was cut",
 }
 """What is wrong with a reply that ends without its end."""
@@ -108,6 +110,8 @@ def _unread_protocol(seen: Inspection) -> Iterator[str]:
         )
     elif name == "json-sse":
         yield "its events are no chunks (they have no type): useChat fails at the first"
+    elif name == "openai":
+        yield "it is OpenAI's own stream, not one of chunks: useChat fails at the first event"
     elif name == "text" and seen.protocol != "text":
         yield (
             "it is plain text: useChat reads nothing of it, unless its transport is a "
