@@ -120,3 +120,29 @@ async def test_what_an_observer_must_not_raise_comes_out_bare(when: str) -> None
         with pytest.raises(SystemExit):
             await turn
         assert turn.outcome == "stopped"
+
+
+async def test_a_stop_between_two_pieces_closes_the_connection() -> None:
+    async with chatting(handlers(hang)) as (chat, server):
+        turn = chat.send_message("Hi")
+        async for _ in turn:
+            chat.stop()
+        with anyio.fail_after(PATIENCE):
+            await server.all_closed()
+        assert turn.outcome == "stopped"
+
+
+async def test_a_stop_between_two_events_or_before_a_wait_closes_the_connection() -> None:
+    async with chatting(handlers(hang, hang)) as (chat, server):
+        turn = chat.send_message("Hi")
+        async for event in turn.events():
+            if isinstance(event, TextDelta):
+                chat.stop()
+        with anyio.fail_after(PATIENCE):
+            await server.all_closed()
+        turn = chat.send_message("Hi")
+        await anext(aiter(turn))
+        chat.stop()
+        await turn
+        with anyio.fail_after(PATIENCE):
+            await server.all_closed()

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import struct
+import weakref
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -250,8 +251,7 @@ async def test_it_is_what_the_package_openai_reads(
 
 
 def test_the_session_for_other_hosts_reads_it_too(base: str) -> None:
-    # No connection is kept: here nobody could close it.
-    transport = OpenAITransport("m", base_url=base, api_key=KEY, headers={"connection": "close"})
+    transport = OpenAITransport("m", base_url=base, api_key=KEY)
     with ChatSession(
         transport, send_automatically_when=last_assistant_message_is_complete_with_tool_calls
     ) as chat:
@@ -505,14 +505,10 @@ async def test_a_wrong_key_is_in_no_message(
     await transport.aclose()
     error = turn.error
     assert isinstance(error, HTTPStatusError)
-    hint = (
-        "Give a key as api_key= (OPENAI_API_KEY is sent to https://api.openai.com/v1 only)."
-        if by_header
-        else "Is the key right that is given as api_key= or OPENAI_API_KEY?"
-    )
     assert str(error) == (
         f"POST {base}/chat/completions answered 401 Unauthorized: "
-        f"Incorrect API key provided: ***. {hint}"
+        f"Incorrect API key provided: ***. "
+        "Is the key right (api_key=, OPENAI_API_KEY or a header)?"
     )
     for kept in chain_of(error):
         shown += repr(kept) + str(kept) + repr(vars(kept))
@@ -522,7 +518,7 @@ async def test_a_wrong_key_is_in_no_message(
 
 async def test_without_a_key(base: str) -> None:
     transport = OpenAITransport("m", base_url=base)
-    with pytest.raises(HTTPStatusError, match=r"You didn't provide an API key. Give a key as"):
+    with pytest.raises(HTTPStatusError, match=r"You didn't provide an API key. Give a key as api"):
         await transport.send_messages(request_of())
     await transport.aclose()
 
@@ -579,6 +575,7 @@ async def test_no_key_for_openai_says_where_to_give_one(monkeypatch: pytest.Monk
         (400, b'{"object": "error", "message": "Too long."}', "400 Bad Request: Too long."),
         (422, b'{"detail": "No."}', '422 Unprocessable Entity: {"detail": "No."}'),
         (503, b'{"error": "\\ud83d overloaded"}', "503 Service Unavailable: \ufffd overloaded"),
+        (400, b'{"error": "It is \\u006bkkkkkkkkkkkkkkkkkkk."}', "400 Bad Request: It is ***."),
         (200, b"", "answered 200 OK without a body"),
     ],
 )
@@ -640,6 +637,11 @@ async def test_who_closes_the_client_is_told_of_it(base: str) -> None:
     transport.made_client = lambda of, client: told.append(client)
     await send(transport, request_of())
     assert len(told) == 1
+
+
+def test_it_is_gone_when_it_is_dropped() -> None:
+    gone = weakref.ref(OpenAITransport("m", api_key=KEY))
+    assert gone() is None
 
 
 def test_its_repr_says_where() -> None:

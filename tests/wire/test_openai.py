@@ -316,6 +316,14 @@ def test_calls_as_servers_send_them(
     assert inputs(one_by_one) == found
 
 
+def test_a_call_is_not_looked_at_for_ever() -> None:
+    begin, more, rest = ('{"t":"', "{}", '"}')
+    pieces = [piece(text, "f", index=0, id="a") for text in (begin, *[more] * 200, rest, A)]
+    chunks = read(*map(calling, pieces), DONE)
+    assert inputs(chunks) == []
+    assert chunks[-4]["type"] == "tool-input-error"
+
+
 def test_ids_of_the_history_are_not_used_again() -> None:
     pieces = [piece(A, "f", index=0, id="a"), piece(B, "f", index=1, id="b")]
     chunks = read(calling(*pieces), DONE, used=["a", "call00001"])

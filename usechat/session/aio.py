@@ -189,6 +189,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
 
     async def _drive_until_over(self, turn: TurnState) -> None:
         if turn.over:
+            await self._driver.settled()
             await anyio.lowlevel.checkpoint()
             return
         self._check_not_inside()

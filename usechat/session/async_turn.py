@@ -104,6 +104,7 @@ class TurnPieces(AsyncIterator[str]):
                 if self._turn.over:
                     break
                 await self._session._drive_step(self._turn._state)
+        await self._session._driver.settled()
         await self._session._drive_adopted()
         self._turn._raise_for_outcome()
         raise StopAsyncIteration
@@ -144,6 +145,7 @@ class TurnEvents(AsyncGenerator[Event, None]):
                 log.end()
         if log.waiting:
             return log.waiting.popleft()
+        await self._session._driver.settled()
         await self._session._drive_adopted()
         raise StopAsyncIteration
 

@@ -20,6 +20,7 @@ from usechat.model.chunks import UIMessageChunk
 from usechat.session import replies
 from usechat.session.replies import Reply
 from usechat.session.toolbox import Toolbox, ToolRunner
+from usechat.tools.running import ToolReport
 from usechat.transport.base import ChatTransport
 
 Reading: TypeAlias = Callable[[TurnState, Exchange, Reply], Awaitable[None]]
@@ -188,7 +189,7 @@ class Driver:
             self._progress.set()
 
     async def _apply_report(
-        self, round: ToolRound, steps: Callable[[], Steps[None]], report: object
+        self, round: ToolRound, steps: Callable[[], Steps[None]], report: ToolReport
     ) -> None:
         self._host.drive(steps())
         self._host.flush(False)

@@ -126,7 +126,7 @@ class Hosting:
             self._host_gone,
         )
         weakref.finalize(self, _let_go, self._own_thread).atexit = False
-        if self._owns_transport:
+        if getattr(self._transport, "made_client", self) is None:
             self._transport.made_client = _close_when_collected  # type: ignore[attr-defined]
 
     @property
@@ -369,8 +369,10 @@ def _let_go(own_thread: OwnThread | None) -> None:
 
 
 def _close_when_collected(transport: HttpTransport, client: AsyncClient) -> None:
-    """Close a transport's client where the transport, with its session, is just dropped."""
-    weakref.finalize(transport, _close_client, client).atexit = False
+    """Close a client of this thread's where its transport, with its session, is just dropped."""
+    thread = running_loop_thread()
+    if thread is not None and thread.is_current:  # else it belongs to another loop
+        weakref.finalize(transport, _close_client, client).atexit = False
 
 
 def _close_client(client: AsyncClient) -> None:

@@ -20,6 +20,7 @@ from usechat.session.inbox import Inbox, Item, is_urgent, size_of
 from usechat.session.loop_thread import LoopThread, loop_thread
 from usechat.session.replies import Reply
 from usechat.session.toolbox import Toolbox, ToolRunner
+from usechat.tools.running import Preliminary, ToolReport
 from usechat.transport.base import ChatTransport
 from usechat.transport.user_functions import CALLER
 
@@ -232,11 +233,11 @@ class Reader:
             await self._put(Item(round, steps=fail), urgent=True)
 
     async def _put_report(
-        self, round: ToolRound, steps: Callable[[], Steps[None]], report: Any
+        self, round: ToolRound, steps: Callable[[], Steps[None]], report: ToolReport
     ) -> None:
         """Put what came of a tool."""
-        size = size_of([report._asdict()])
-        await self._put(Item(round, steps=steps, size=size), urgent=True)
+        item = Item(round, steps=steps, size=size_of([report._asdict()]))
+        await self._put(item, urgent=not isinstance(report, Preliminary))
 
     async def _call_on_host(self, work: Exchange | ToolRound, function: Any, arguments: Any) -> Any:
         """Call a function of the user's where its callbacks run, and wait for what it returns."""

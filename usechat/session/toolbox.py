@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeAlias
@@ -52,7 +52,7 @@ class Toolbox:
         for tool in tools:
             self.add(tool)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Tool]:
         return iter(tuple(self._tools.values()))
 
     def __getitem__(self, name: str) -> Tool:
@@ -75,7 +75,7 @@ class Toolbox:
         self._engine.tools = {**self._engine.tools, tool.name: tool.definition}
 
 
-Apply: TypeAlias = Callable[[ToolRound, Callable[[], Steps[None]], Any], Awaitable[None]]
+Apply: TypeAlias = Callable[[ToolRound, Callable[[], Steps[None]], ToolReport], Awaitable[None]]
 """Has the engine do something for a round, soon or at once; the last is what came of the tool."""
 
 
@@ -95,7 +95,6 @@ class ToolRunner:
         self._chat = chat
         self._apply = apply
         self._scopes: dict[ToolRun, anyio.CancelScope] = {}
-        self._failure: BaseException | None = None
         self._wake = anyio.Event()
 
     def wake(self) -> None:
@@ -111,22 +110,22 @@ class ToolRunner:
         Raises:
             Whatever an observer raises that is no ``Exception``, by itself and in no group.
         """
-        self._failure = None
+        failures: list[BaseException] = []
         async with anyio.create_task_group() as tasks:
-            while not round.over and self._failure is None:
+            while not (round.over or failures):
                 self._wake = anyio.Event()
                 for run in round.waiting:
                     run.begun = True
-                    tasks.start_soon(self._run_one, round, run)
+                    tasks.start_soon(self._run_one, round, run, failures)
                 for run, scope in self._scopes.items():
                     if run.over:  # somebody else has answered it
                         scope.cancel()
                 await self._wake.wait()
             tasks.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
+        if failures:
+            raise failures[0]
 
-    async def _run_one(self, round: ToolRound, run: ToolRun) -> None:
+    async def _run_one(self, round: ToolRound, run: ToolRun, failures: list[BaseException]) -> None:
         _round_of_tool.set(round)
         context = ToolContext(self._chat, run.tool_call_id, threading.Event())
         report = partial(self._report, round, run)
@@ -136,7 +135,7 @@ class ToolRunner:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as failure:
-            self._failure = failure
+            failures.append(failure)
         finally:
             del self._scopes[run]
             self._wake.set()

@@ -109,12 +109,10 @@ class OpenAITransport:
         self._is_openai = base_url.rstrip("/") == BASE_URL
         if api_key is None and self._is_openai:
             api_key = os.environ.get(_KEY)
-        self._key = _checked_key(api_key)
-        self._api = _api(base_url)
-        # Not a method of this: nothing in the transport may hold it, it closes when it is dropped.
-        writer = _Writer(model, system, self._key)
+        # No method of this: the one would hold the other, and both be collected late.
+        writer = _Writer(model, system, _checked_key(api_key))
         self._http = HttpTransport(
-            self._api, protocol="openai", prepare_send_request=writer.prepare, **options
+            _api(base_url), protocol="openai", prepare_send_request=writer.prepare, **options
         )
         self.require_finish = self._http.require_finish
 
@@ -175,15 +173,16 @@ class OpenAITransport:
         message = _without(str(error), secrets)
         if status >= 400:
             reason = httpx.codes.get_reason_phrase(status)
-            words = _words(body) or "it does not say why."
-            message = f"POST {place(self._api)} answered {status} {reason}: {words}"
+            # Once more: what was an escape in the body is none now.
+            words = _without(_words(body), secrets) or "it does not say why."
+            message = f"{message.partition(' answered ')[0]} answered {status} {reason}: {words}"
         if status == 401:
-            message = f"{message.rstrip()} {self._about_key()}"
+            message = f"{message} {self._about_key(bool(secrets))}"
         return HTTPStatusError(message, status, headers, body)
 
-    def _about_key(self) -> str:
-        if self._key:
-            return f"Is the key right that is given as api_key= or {_KEY}?"
+    def _about_key(self, has_one: bool) -> str:
+        if has_one:
+            return f"Is the key right (api_key=, {_KEY} or a header)?"
         if self._is_openai:
             return f"Give a key, as api_key= or as {_KEY} in the environment."
         return f"Give a key as api_key= ({_KEY} is sent to {BASE_URL} only)."
