@@ -83,7 +83,9 @@ from usechat.session.sync_turn import Turn
 from usechat.session.threaded import ChatSession
 from usechat.tools.context import ToolContext
 from usechat.tools.tool import Tool
+from usechat.transport.asgi import ASGITransport
 from usechat.transport.base import ChatTransport
+from usechat.transport.direct import DirectReply, DirectTransport
 from usechat.transport.http import HttpTransport
 from usechat.transport.openai import OpenAIOptions, OpenAITransport
 from usechat.transport.options import (
@@ -98,6 +100,7 @@ from usechat.transport.stream_chat import stream_chat
 __version__ = "0.1.0"
 
 __all__ = [
+    "ASGITransport",
     "AsyncChatSession",
     "AsyncTurn",
     "CallbackError",
@@ -113,6 +116,8 @@ __all__ = [
     "DataChunk",
     "DataPart",
     "DataReceived",
+    "DirectReply",
+    "DirectTransport",
     "Dispatch",
     "DispatchError",
     "DynamicToolPart",
