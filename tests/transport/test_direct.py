@@ -554,7 +554,7 @@ def test_it_shows_its_function() -> None:
 
 
 def test_the_example_of_its_docstring() -> None:
-    assert doctest.testmod(direct) == (0, 6)
+    assert doctest.testmod(direct) == (0, 5)
 
 
 # ----------------------------------------------------------------- pydantic-ai
