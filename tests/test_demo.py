@@ -100,7 +100,7 @@ def assert_call(chunks: list[Chunk]) -> None:
     first, *pieces, last = chunks[: 1 + next(at for at, c in enumerate(chunks) if "input" in c)]
     assert first["type"] == "tool-input-start"
     assert {piece["type"] for piece in pieces} == {"tool-input-delta"}
-    assert len(pieces) > 1
+    assert len(pieces) > (last["input"] != {})
     assert last["type"] == "tool-input-available"
     assert first["toolName"] == last["toolName"]
     assert json.loads("".join(piece["inputTextDelta"] for piece in pieces)) == last["input"]
@@ -114,6 +114,7 @@ def test_a_reply_is_well_formed(keyword: str) -> None:
 
 
 EXPECTED = {
+    "call": "text-start text-delta text-end",
     "reasoning": "reasoning-start reasoning-delta reasoning-end text-start text-delta text-end",
     "approval": "text-start text-delta text-end tool-input-start tool-input-delta "
     "tool-input-available tool-approval-request",
@@ -243,6 +244,53 @@ def test_another_tools_output_is_told_as_json() -> None:
 
 def test_a_tool_without_an_answer_still_waits() -> None:
     assert said(answered("other", state="input-available")) == "other still waits for an answer."
+
+
+def test_the_calls_that_are_named_are_made() -> None:
+    chunks = ask(user('Please call get_time(), add({"a": {"b": "weather"}}) and x-1({})!'))
+    assert_well_formed(chunks)
+    calls = only(chunks, "tool-input-available")
+    assert [(call["toolName"], call["input"]) for call in calls] == [
+        ("get_time", {}),
+        ("add", {"a": {"b": "weather"}}),
+        ("x-1", {}),
+    ]
+    assert len({call["toolCallId"] for call in calls}) == 3
+    assert chunks[-1]["finishReason"] == "tool-calls"
+
+
+@pytest.mark.parametrize(
+    "text", ["call me", "call add(1)", "call add({1})", "call add({", "call " + "a({" * 20_000]
+)
+def test_a_call_that_cannot_be_read_is_explained(text: str) -> None:
+    chunks = ask(user(text))
+    assert_well_formed(chunks)
+    assert said(chunks).startswith("Say which of your tools I am to call")
+    assert chunks[-1]["finishReason"] == "stop"
+
+
+def answered_call(question: str, **part: Any) -> list[Chunk]:
+    call = {"type": "tool-add", "toolCallId": "c1", "input": {}, **part}
+    return ask(user(question), assistant({"type": "step-start"}, call))
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"), [("call add()", "stop"), ("call add() again and again", "tool-calls")]
+)
+def test_a_call_is_made_again_where_that_was_asked_for(question: str, reason: str) -> None:
+    chunks = answered_call(question, state="output-available", output=3)
+    assert_well_formed(chunks)
+    assert said(chunks) == "add gave 3."
+    assert chunks[-1]["finishReason"] == reason
+    assert len(only(chunks, "tool-input-available")) == (reason == "tool-calls")
+
+
+@pytest.mark.parametrize(("reason", "told"), [(None, "."), ("too risky", " (too risky).")])
+def test_a_denied_tool_of_the_client_is_told(reason: str | None, told: str) -> None:
+    approval = {"id": "p1", "approved": False, "reason": reason}
+    chunks = answered_call("call add()", state="output-denied", approval=approval)
+    assert said(chunks) == f"You denied add{told}"
+    assert types(chunks)[1] == "start-step"
 
 
 def test_an_approved_tool_runs() -> None:

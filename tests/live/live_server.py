@@ -18,6 +18,8 @@ NODE = 20  # ai 7 asks for 22 and runs on 20
 STARTUP_SECONDS = 60.0
 # Above what a server takes on a busy machine; only a failing test waits so long.
 REPLY_SECONDS = 20.0
+# No certificates are read, which takes longer than all the rest of a short request.
+_PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}
 
 
 def find_node() -> tuple[str, str]:
@@ -62,7 +64,7 @@ class LiveServer:
     def reset(self) -> None:
         """Forget what earlier tests did."""
         assert self._process.poll() is None, f"the server has ended:\n{self.complaints()}"
-        with httpx.Client(base_url=self.base, trust_env=False) as client:
+        with httpx.Client(base_url=self.base, **_PLAIN) as client:
             client.delete("/log").raise_for_status()
 
     def complaints(self) -> str:
@@ -80,14 +82,12 @@ class LiveServer:
 
     async def release(self, words: int) -> None:
         """Let so many words of each slow reply go."""
-        async with httpx.AsyncClient(base_url=self.base, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.base, **_PLAIN) as client:
             for _ in range(words):
                 (await client.post("/release")).raise_for_status()
 
     async def _get(self, path: str) -> Any:
-        async with httpx.AsyncClient(
-            base_url=self.base, timeout=REPLY_SECONDS, trust_env=False
-        ) as client:
+        async with httpx.AsyncClient(base_url=self.base, timeout=REPLY_SECONDS, **_PLAIN) as client:
             return (await client.get(path)).raise_for_status().json()
 
 

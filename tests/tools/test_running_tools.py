@@ -299,6 +299,7 @@ def raising(error: BaseException) -> list[Callable[[], Any]]:
     return [function, generator, function_async, generator_async]
 
 
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
 @pytest.mark.parametrize("kind", range(4))
 @pytest.mark.parametrize(
     ("error", "text"),
@@ -312,13 +313,16 @@ def raising(error: BaseException) -> list[Callable[[], Any]]:
     ],
 )
 async def test_an_exception_is_told_in_a_line_and_logged(
-    error: BaseException, text: str, kind: int, caplog: pytest.LogCaptureFixture
+    error: BaseException, text: str, kind: int, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(level, "usechat")
     reports = await told(raising(error)[kind], timeout=60)
     assert reports == ([Preliminary(1)] if kind % 2 else []) + [Failed(text)]
     (record,) = records(caplog)
     assert record.levelno == logging.WARNING
-    assert record.exc_info is not None
+    # What it says may be what nobody else is to read: it is there for who looks for it.
+    assert (record.exc_info is not None) is (level == logging.DEBUG)
+    assert str(error) not in record.getMessage() or not str(error)
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 import anyio
 
 from usechat.server.script import SILENCE, Chunk, Message, Pen
-from usechat.server.topics import TOPICS, find, settle
+from usechat.server.topics import TOPICS, call_again, find, settle
 
 KEYWORDS = tuple(topic.name for topic in TOPICS)
 """The words that the demo listens to."""
@@ -60,7 +60,7 @@ def write(messages: Sequence[Message], generate_id: Callable[[], str]) -> Iterat
         yield from results
         yield {"type": "start-step"}
         yield from pen.text(words)
-        reason = "stop"
+        reason = yield from call_again(pen)
     else:
         yield {"type": "start-step"}
         reason = yield from find(pen.asked)(pen)

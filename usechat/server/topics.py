@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from usechat.model.json import dumps
+from usechat.model.json import dumps, loads
 from usechat.server.script import (
     SILENCE,
     Chunk,
@@ -15,6 +15,7 @@ from usechat.server.script import (
     Script,
     last_step_tools,
     parts_of,
+    text_of,
     tool_name,
 )
 
@@ -60,6 +61,13 @@ _SENTENCES = (
     "A long reply is a good moment to press stop, to see that what came is kept.",
 )
 _MAX_WORDS = 10_000
+
+# A call as it is asked for, ``name()`` or ``name({...})``, and how much of a text is searched.
+_CALL = re.compile(r"([\w-]{1,64})\((\{.{0,2000}?\})?\)", re.ASCII | re.DOTALL)
+_MAX_CALLS_TEXT = 10_000
+_HOW_TO_CALL = """\
+Say which of your tools I am to call, and with what: call get_time(), call add({"a": 1, "b": 2}), \
+or several at once. With the words "again and again" I call them after each answer, too."""
 
 
 class Topic(NamedTuple):
@@ -114,6 +122,24 @@ def _weather(pen: Pen) -> Script:
 def _time(pen: Pen) -> Script:
     yield from pen.text("Only your side knows that; I ask your clock.")
     yield from pen.tool_call("get_local_time", {"format": "HH:MM"})
+    return "tool-calls"
+
+
+def _call(pen: Pen) -> Script:
+    return (yield from _calls_named_in(pen.asked, pen))
+
+
+def _calls_named_in(text: str, pen: Pen) -> Script:
+    calls = _CALL.findall(text[:_MAX_CALLS_TEXT])
+    try:
+        inputs = [loads(given or "{}") for _, given in calls]
+    except ValueError:
+        calls = []
+    if not calls:
+        yield from pen.text(_HOW_TO_CALL)
+        return "stop"
+    for (name, _), given in zip(calls, inputs, strict=True):
+        yield from pen.tool_call(name, given)
     return "tool-calls"
 
 
@@ -192,6 +218,7 @@ def _help(pen: Pen) -> Script:
 
 
 TOPICS: tuple[Topic, ...] = (
+    Topic("call", "call", _call, "a tool of yours by its name, as in: call get_time()"),
     Topic("reasoning", r"reason\w*|think\w*", _reasoning, "reasoning before the answer"),
     Topic("approval", "approvals?|approve|delete", _approval, "a tool that needs your yes or no"),
     Topic("weather", "weather|server tools?", _weather, "a tool that runs on the server"),
@@ -230,6 +257,14 @@ def find(text: str) -> Callable[[Pen], Script]:
         if re.search(rf"\b(?:{topic.pattern})\b", text, re.IGNORECASE):
             return topic.script
     return echo
+
+
+def call_again(pen: Pen) -> Script:
+    """Make the calls of the last question once more, if it says "again and again"."""
+    asked = next((text_of(m) for m in reversed(pen.messages) if m.get("role") == "user"), "")
+    if find(asked) is _call and "again and again" in asked:
+        return (yield from _calls_named_in(asked, pen))
+    return "stop"
 
 
 def settle(pen: Pen) -> tuple[list[Chunk], str]:
@@ -272,4 +307,8 @@ def _settle_output(part: Message) -> str:
         return f"Your clock says {said}." if name == "get_local_time" else f"{name} gave {said}."
     if part.get("state") == "output-error":
         return f"{name} failed: {part.get('errorText')}."
+    if part.get("state") == "output-denied":
+        approval = part.get("approval")
+        reason = approval.get("reason") if isinstance(approval, dict) else None
+        return f"You denied {name} ({reason})." if reason else f"You denied {name}."
     return f"{name} still waits for an answer."

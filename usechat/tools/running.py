@@ -230,8 +230,10 @@ class _Call:
 
     def _failed(self, error: BaseException) -> Failed:
         told = _cause(error)
+        # What it says may hold what the tool was given, and in a terminal it stands in the chat.
+        shown = error if logger.isEnabledFor(logging.DEBUG) else None
         logger.warning(
-            "The tool %s raised %s", self._tool.name, type(told).__name__, exc_info=error
+            "The tool %s raised %s", self._tool.name, type(told).__name__, exc_info=shown
         )
         return Failed(_text(told))
 

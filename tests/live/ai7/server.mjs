@@ -3,6 +3,7 @@ import {
   convertToModelMessages,
   createIdGenerator,
   isStepCount,
+  jsonSchema,
   pipeUIMessageStreamToResponse,
   streamText,
   tool,
@@ -33,8 +34,15 @@ const scriptedModel = log =>
 const define = ({ description, parameters, execute }) =>
   tool({ description, inputSchema: parameters, execute });
 
+// The tools that the client says it has: without execute, so that it answers their calls.
+const toolsOf = body =>
+  (body.tools ?? []).map(({ name, description, inputSchema }) => [
+    name,
+    tool({ description, inputSchema: jsonSchema(inputSchema) }),
+  ]);
+
 serve(async ({ body, response, log, abortSignal }) => {
-  const tools = toolsFor(log, define, z);
+  const tools = { ...toolsFor(log, define, z), ...Object.fromEntries(toolsOf(body)) };
   const result = streamText({
     model: scriptedModel(log),
     messages: await convertToModelMessages(body.messages, { tools }),

@@ -10,7 +10,8 @@
 //   POST   /release              lets one word of a "slow" reply go, now or when it comes to it
 //
 // The text of the last user message chooses what the model does (`scripts` below); any other text
-// is echoed. After a tool result the model quotes it. It imports no package: each server has its own.
+// is echoed. After a tool result the model quotes it. 'call NAME({...}) NAME()' calls those tools, and
+// with "again and again" after each result too; "recall" quotes all results that there ever were. It imports no package: each server has its own.
 import { createServer } from 'node:http';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -106,11 +107,28 @@ const scripts = {
   },
 };
 
+// The calls that a text names; their ids differ from those of the other answers.
+function named(question, { seen }) {
+  const found = [...question.matchAll(/([\w-]+)\((\{.*?\})?\)/g)];
+  return found.map(([, name, input], at) =>
+    call(`call-${seen.modelCalls}-${at}`, name, JSON.parse(input ?? '{}')),
+  );
+}
+
+const quote = results => `The tool said ${JSON.stringify(results)}.`;
+
 /// The parts of the model's answer: those of the packages' version 2 and later, but for `finish`.
 /// question: the last user message's text; results: what tools gave, as {type: 'json', value}.
-export function partsFor({ length, question, results }, log) {
+/// allResults: those of all the conversation.
+export function partsFor({ length, question, results, allResults }, log) {
   log.seen.modelCalls += 1;
-  if (results.length > 0) return answer(`The tool said ${JSON.stringify(results)}.`);
+  const asksFor = question.startsWith('call ') ? named(question, log) : [];
+  if (results.length > 0 && question.endsWith('again and again')) {
+    return [...block('text', 't1', quote(results)), ...calls(...asksFor)];
+  }
+  if (results.length > 0) return answer(quote(results));
+  if (asksFor.length > 0) return calls(...asksFor);
+  if (question === 'recall') return answer(quote(allResults));
   const script = Object.hasOwn(scripts, question) ? scripts[question] : undefined;
   return script?.(log) ?? answer(`Message ${length}: ${question}`);
 }
@@ -119,9 +137,11 @@ export function partsFor({ length, question, results }, log) {
 export function readPrompt(prompt, outputOf = part => part.output) {
   const last = prompt.at(-1);
   const of = (message, type) => message.content.filter(part => part.type === type);
-  const results = last.role === 'tool' ? of(last, 'tool-result').map(outputOf) : [];
+  const resultsOf = message => (message.role === 'tool' ? of(message, 'tool-result').map(outputOf) : []);
+  const results = resultsOf(last);
+  const allResults = prompt.flatMap(resultsOf);
   const asked = prompt.findLast(message => message.role === 'user');
-  return { length: prompt.length, question: of(asked, 'text').map(part => part.text).join(''), results };
+  return { length: prompt.length, question: of(asked, 'text').map(part => part.text).join(''), results, allResults };
 }
 
 /// A provider's stream ends in an error when its request is aborted; so does this one.

@@ -26,7 +26,10 @@ async def stream(
     messages: list[ModelMessage], info: AgentInfo
 ) -> AsyncIterator[str | DeltaToolCalls]:
     index = 0
-    async for piece in scripted.model(len(messages), question(messages), results(messages)):
+    said = scripted.model(
+        len(messages), question(messages), results(messages), all_results(messages)
+    )
+    async for piece in said:
         if isinstance(piece, str):
             yield piece
             continue
@@ -51,13 +54,18 @@ def results(messages: list[ModelMessage]) -> list[dict[str, Any]]:
     last = messages[-1].parts
     if any(isinstance(part, UserPromptPart) for part in last):
         return []
-    returns = [part for part in last if isinstance(part, ToolReturnPart)]
-    return [
-        scripted.denied(str(part.content))
-        if part.outcome == "denied"
-        else scripted.result(part.content)
-        for part in returns
-    ]
+    return [result(part) for part in last if isinstance(part, ToolReturnPart)]
+
+
+def all_results(messages: list[ModelMessage]) -> list[dict[str, Any]]:
+    parts = [part for message in messages for part in message.parts]
+    return [result(part) for part in parts if isinstance(part, ToolReturnPart)]
+
+
+def result(part: ToolReturnPart) -> dict[str, Any]:
+    if part.outcome == "denied":
+        return scripted.denied(str(part.content))
+    return scripted.result(part.content)
 
 
 location = ToolDefinition(
@@ -76,7 +84,17 @@ agent.tool_plain(scripted.delete_file, name="deleteFile", requires_approval=True
 
 def adapter(sdk_version: Literal[5, 6, 7]) -> Mount:
     async def chat(request: Request) -> Response:
-        return await VercelAIAdapter.dispatch_request(request, agent=agent, sdk_version=sdk_version)
+        own = [
+            ToolDefinition(
+                name=tool["name"],
+                description=tool["description"],
+                parameters_json_schema=tool["inputSchema"],
+            )
+            for tool in (await request.json()).get("tools", [])
+        ]
+        return await VercelAIAdapter.dispatch_request(
+            request, agent=agent, sdk_version=sdk_version, toolsets=[ExternalToolset(own)]
+        )
 
     return Mount(f"/{sdk_version}", routes=[Route("/api/chat", chat, methods=["POST"])])
 

@@ -9,6 +9,8 @@ Each server is a program beside this module. It prints {"port": N} in one line o
     POST   /release        lets one word of each "slow" reply go, now or when it comes to it
 
 The text of the last user message chooses the words (`_SCRIPTS`); any other text is echoed.
+"call NAME({...}) NAME()" calls those tools, and with "again and again" after each result too;
+"recall" quotes all results that there ever were.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import socket
 import sys
 import threading
@@ -140,7 +143,10 @@ class ScriptedError(Exception):
 
 
 async def model(
-    length: int, question: str, results: list[dict[str, Any]]
+    length: int,
+    question: str,
+    results: list[dict[str, Any]],
+    all_results: list[dict[str, Any]] | None = None,
 ) -> AsyncIterator[str | Call]:
     """Give the pieces of text and the calls that the model answers with.
 
@@ -148,17 +154,35 @@ async def model(
         length: of the prompt, in messages.
         question: the text of its last user message.
         results: the results of tools that follow this; the answer quotes them.
+        all_results: those of all the conversation.
     """
     log = _exchange.get().log
     log.seen["modelCalls"] += 1
     if results:
-        yield f"The tool said {json.dumps(results, ensure_ascii=False, separators=(',', ':'))}."
+        yield _quoting(results)
+    if question.startswith("call ") and (not results or question.endswith("again and again")):
+        for call in _named(question, log.seen["modelCalls"]):
+            yield call
+    elif results:
+        return
+    elif question == "recall":
+        yield _quoting(all_results or [])
     elif script := _SCRIPTS.get(question):
         async for piece in script(log):
             yield piece
     else:
         yield f"Message {length}: "
         yield question
+
+
+def _quoting(results: list[dict[str, Any]]) -> str:
+    return f"The tool said {json.dumps(results, ensure_ascii=False, separators=(',', ':'))}."
+
+
+def _named(question: str, answer: int) -> Iterator[Call]:
+    """The calls that a text names; their ids differ from those of the other answers."""
+    for at, (name, given) in enumerate(re.findall(r"([\w-]+)\((\{.*?\})?\)", question)):
+        yield Call(f"call-{answer}-{at}", name, json.loads(given or "{}"))
 
 
 async def _text(log: Log) -> AsyncIterator[str]:
