@@ -47,6 +47,7 @@ from usechat.engine.events import (
 )
 from usechat.engine.exchange import TurnState
 from usechat.engine.tool_round import ToolRound, ToolRun
+from usechat.engine.tool_rounds import NO_RESULT
 from usechat.engine.turn_text import TurnText, text_of_turn
 from usechat.engine.typed import ReplyTypes
 from usechat.errors import ConnectionBrokenError
@@ -350,7 +351,11 @@ def assert_restored(chat: Chat, before: Before) -> None:
     """The state is the checkpoint's, nothing runs, and what could know is told."""
     engine, checkpoint = chat.engine, before.checkpoint
     state, was = engine.state(), checkpoint.state
-    assert state.messages is was.messages
+    if checkpoint.calls:
+        said = [part.error_text for part in state.messages[-1].tool_parts]
+        assert said.count(NO_RESULT) == len(checkpoint.calls)
+    else:
+        assert state.messages is was.messages
     assert state.queued_messages == was.queued_messages
     assert state.error is was.error
     running = was.status in ("submitted", "streaming")

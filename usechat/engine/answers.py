@@ -180,6 +180,22 @@ Answer = ToolOutput | ApprovalResponse | Denial
 """Something that a tool call waited for."""
 
 
+def answered_at(message: UIMessage, index: int, answer: Answer | ApprovalRequest) -> UIMessage:
+    """The message with an answer in one of its calls.
+
+    Args:
+        message: a published message.
+        index: where the call is among its parts.
+        answer: the answer.
+    """
+    parts = list(message.parts)
+    part: Any = parts[index]
+    # What was preliminary is so no longer, unless the answer says it again.
+    fields = {k: v for k, v in wire_form(part).items() if k != "preliminary"}
+    parts[index] = type(part).model_validate(answer.applied(fields))
+    return message.model_copy(update={"parts": tuple(parts)})
+
+
 def answered(message: UIMessage, answer: Answer) -> UIMessage | None:
     """The message with an answer in it; None if it holds nothing that the answer is for.
 

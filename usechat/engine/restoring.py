@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from usechat.engine.answers import ToolOutput, answered_at
 from usechat.engine.automatic import waiting_calls
 from usechat.engine.draft import Draft
 from usechat.engine.events import (
@@ -24,6 +25,8 @@ from usechat.engine.events import (
 from usechat.engine.exchange import Exchange, RequestOptions, TurnState
 from usechat.engine.queue import QueuedMessage
 from usechat.engine.queueing import Queueing
+from usechat.engine.tool_round import ToolRun
+from usechat.engine.tool_rounds import NO_RESULT
 from usechat.model.messages import UIMessage
 
 
@@ -58,6 +61,7 @@ class Checkpoint(NamedTuple):
         given_up: the tool calls that nobody is about to answer.
         interrupted: the messages whose server was interrupted.
         running: the exchange that ran.
+        calls: the tool calls that ran, where no exchange did.
         busy: whether a turn had begun and was not over, perhaps between two exchanges.
         closed: whether the chat was closed.
         mark: what the observers had still to be told.
@@ -72,6 +76,7 @@ class Checkpoint(NamedTuple):
     given_up: frozenset[str]
     interrupted: frozenset[str]
     running: Running | None
+    calls: tuple[ToolRun, ...]
     busy: bool
     closed: bool
     mark: Mark
@@ -92,6 +97,7 @@ class Restoring(Queueing):
             self._given_up,
             self._interrupted,
             self._running(),
+            () if self.round is None else tuple(r for r in self.round.runs if not r.over),
             len(self._open_turns) > len(self.queue),
             self.closed,
             self.outbox.mark(),
@@ -114,6 +120,7 @@ class Restoring(Queueing):
             checkpoint: a state of this chat.
         """
         self._stops += 1
+        checkpoint = _without_calls(checkpoint)
         waiting = [entry.turn for entry in checkpoint.queue]
         ended = [turn for turn in self._open_turns if turn not in waiting]
         for turn in ended:
@@ -185,6 +192,18 @@ class Restoring(Queueing):
         finished: list[Event] = [TurnFinished(self.view_of(turn)) for turn in ended]
         again: list[Event] = [TurnFinished(self.view_of(turn)) for turn in waiting if turn.over]
         self.outbox.restore(checkpoint.mark, redraw, finished, again)
+
+
+def _without_calls(checkpoint: Checkpoint) -> Checkpoint:
+    """The state with an end for the tool calls that ran: no request may go out without."""
+    if not checkpoint.calls:
+        return checkpoint
+    messages = list(checkpoint.state.messages)
+    for run in checkpoint.calls:
+        error = ToolOutput.error(run.tool_call_id, NO_RESULT)
+        before = messages[run.message_index]
+        messages[run.message_index] = answered_at(before, run.part_index, error)
+    return checkpoint._replace(state=checkpoint.state._replace(messages=tuple(messages)))
 
 
 def _reply(messages: tuple[UIMessage, ...], message_id: str) -> UIMessage | None:

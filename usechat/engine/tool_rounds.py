@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from usechat.engine.answers import Answer, ApprovalRequest, ApprovalResponse, Denial, ToolOutput
+from usechat.engine.answers import (
+    Answer,
+    ApprovalRequest,
+    ApprovalResponse,
+    Denial,
+    ToolOutput,
+    answered_at,
+)
 from usechat.engine.automatic import calls_of_last_step
-from usechat.engine.draft import wire_form
 from usechat.engine.endings import Endings, outcome_of
 from usechat.engine.events import PartUpdated
 from usechat.engine.exchange import Exchange, Outcome, RequestOptions, Steps, TurnState
@@ -88,15 +94,9 @@ class ToolRounds(Endings):
         yield from self._end_run(round, run)
 
     def _put(self, round: ToolRound, run: ToolRun, answer: Answer | ApprovalRequest) -> None:
-        message = self.history.at(run.message_index)
-        parts = list(message.parts)
-        part: Any = parts[run.part_index]
-        # What was preliminary is so no longer, unless the answer says it again.
-        fields = {k: v for k, v in wire_form(part).items() if k != "preliminary"}
-        parts[run.part_index] = type(part).model_validate(answer.applied(fields))
-        new = message.model_copy(update={"parts": tuple(parts)})
+        new = answered_at(self.history.at(run.message_index), run.part_index, answer)
         self.history.update(run.message_index, new)
-        self.outbox.add(PartUpdated(message.id, run.part_index))
+        self.outbox.add(PartUpdated(new.id, run.part_index))
         round.turn.message = new
         self._changed()
 

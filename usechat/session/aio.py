@@ -183,8 +183,8 @@ class AsyncChatSession(Actions[AsyncTurn]):
         self._check_not_inside()
         await self._timer.beside(
             lambda: self._driver.step(turn),
-            needed=bool(self._observers)
-            and (self._engine.outbox.changed or self._engine.round is not None),
+            needed=self._engine.round is not None
+            or (bool(self._observers) and self._engine.outbox.changed),
         )
 
     async def _drive_until_over(self, turn: TurnState) -> None:

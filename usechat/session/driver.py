@@ -95,6 +95,7 @@ class Driver:
         """An exchange, a call or a turn has begun or ended: break off, wake those who wait."""
         if self._work is not None and self._work.over and self._scope is not None:
             self._scope.cancel()
+        self._runner.tell_stopped()
         self._runner.wake()
         self._progress.set()
 

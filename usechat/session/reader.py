@@ -101,6 +101,7 @@ class Reader:
     def follow(self) -> None:
         """Read or run what the engine wants now, and nothing else. From any thread."""
         work = self._engine.work
+        self._runner.tell_stopped()
         if work is not self.work:
             thread = loop_thread()
             thread.call(self._switch, thread)

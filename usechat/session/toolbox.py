@@ -19,7 +19,19 @@ from usechat.tools.context import ToolContext
 from usechat.tools.running import Failed, Finished, Preliminary, ToolReport, run_tool
 from usechat.tools.tool import Tool, as_tool
 
-_round_of_tool: ContextVar[ToolRound | None] = ContextVar("usechat_round_of_tool", default=None)
+
+class _Mark:
+    """Says of a context that a tool runs in it.
+
+    A loop keeps the last timers that were cancelled, and with them contexts: emptied, this holds
+    no session.
+    """
+
+    def __init__(self, round: ToolRound) -> None:
+        self.round: ToolRound | None = round
+
+
+_tool: ContextVar[_Mark | None] = ContextVar("usechat_tool", default=None)
 
 
 def is_tool_of(work: object) -> bool:
@@ -28,7 +40,8 @@ def is_tool_of(work: object) -> bool:
     Args:
         work: what runs in a chat.
     """
-    return work is not None and _round_of_tool.get() is work
+    mark = _tool.get()
+    return work is not None and mark is not None and mark.round is work
 
 
 class Toolbox:
@@ -95,11 +108,18 @@ class ToolRunner:
         self._chat = chat
         self._apply = apply
         self._scopes: dict[ToolRun, anyio.CancelScope] = {}
+        self._contexts: dict[ToolRun, ToolContext] = {}
         self._wake = anyio.Event()
 
     def wake(self) -> None:
         """The round may have changed. Only on the loop."""
         self._wake.set()
+
+    def tell_stopped(self) -> None:
+        """Tell the tools whose calls are over that nobody wants them. From any thread."""
+        for run, context in self._contexts.copy().items():
+            if run.over:
+                context.stopped.set()
 
     async def run(self, round: ToolRound) -> None:
         """Run the calls of a round, all at once, until it is over.
@@ -126,8 +146,11 @@ class ToolRunner:
             raise failures[0]
 
     async def _run_one(self, round: ToolRound, run: ToolRun, failures: list[BaseException]) -> None:
-        _round_of_tool.set(round)
+        mark = _Mark(round)
+        _tool.set(mark)
         context = ToolContext(self._chat, run.tool_call_id, threading.Event())
+        self._contexts[run] = context
+        self.tell_stopped()  # it may be over since before there was a context to tell
         report = partial(self._report, round, run)
         try:
             with anyio.CancelScope() as self._scopes[run]:
@@ -137,7 +160,8 @@ class ToolRunner:
         except BaseException as failure:
             failures.append(failure)
         finally:
-            del self._scopes[run]
+            mark.round = None
+            del self._scopes[run], self._contexts[run]
             self._wake.set()
 
     async def _report(self, round: ToolRound, run: ToolRun, report: ToolReport) -> None:

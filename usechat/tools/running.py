@@ -189,7 +189,7 @@ class _Call:
                 self._context.stopped.set()
 
     async def _output(self, arguments: BoundArguments) -> Any:
-        call = partial(self._tool.call_with, arguments, self._context)
+        call = partial(self._call, arguments)
         made = call() if _is_async(self._tool.function) else await self._in_thread(call)
         while True:
             if isawaitable(made):
@@ -200,6 +200,11 @@ class _Call:
                 made = await self._in_thread(partial(_same, made))
             else:
                 return made
+
+    def _call(self, arguments: BoundArguments) -> Any:
+        if self._context.stopped.is_set():
+            raise _NotWantedError  # whoever stops the chat has seen it stop
+        return self._tool.call_with(arguments, self._context)
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
         return await self._shown(ThreadIterator(partial(_steps, call, self._context.stopped)))
@@ -230,12 +235,18 @@ class _Call:
 
     def _failed(self, error: BaseException) -> Failed:
         told = _cause(error)
+        if isinstance(told, _NotWantedError):
+            return Failed("Nobody wants it any more.")
         # What it says may hold what the tool was given, and in a terminal it stands in the chat.
         shown = error if logger.isEnabledFor(logging.DEBUG) else None
         logger.warning(
             "The tool %s raised %s", self._tool.name, type(told).__name__, exc_info=shown
         )
         return Failed(_text(told))
+
+
+class _NotWantedError(Exception):
+    """The call was stopped before its function has begun."""
 
 
 class _NoJSONError(Exception):
