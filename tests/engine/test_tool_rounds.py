@@ -156,6 +156,19 @@ def test_calls_of_a_reply_that_did_not_end_well_do_not_run() -> None:
     assert chat.engine.round is None
 
 
+@pytest.mark.parametrize("reason", ["length", "content-filter"])
+def test_a_reply_that_was_cut_off_runs_nothing_and_is_not_asked_again(reason: str) -> None:
+    chat = ToolChat()
+    turn = chat.send()
+    chat.receive(start("a1"), CALLED, tool("input-error", "c2", errorText="cut"), finish(reason))
+    chat.finish()
+    assert (turn.outcome, turn.finish_reason, chat.engine.work) == ("completed", reason, None)
+    turn = chat.send()
+    chat.receive(start("a2"), tool("input-error", "c3", errorText="cut"), finish(reason))
+    chat.finish()
+    assert (turn.outcome, turn.requests) == ("completed", 1)
+
+
 def test_a_reply_that_is_not_the_last_message_runs_nothing() -> None:
     chat = ToolChat()
     chat.send()

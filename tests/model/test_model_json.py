@@ -187,3 +187,18 @@ def circular() -> list[Any]:
 def test_what_json_cannot_say_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^This cannot be written as JSON: .*dicts"):
         dumps(value)
+
+
+class Array:
+    """Like NumPy's."""
+
+    def tolist(self) -> list[int]:
+        return [1, 2]
+
+
+def test_arrays_are_lists() -> None:
+    assert dumps({"a": Array(), "half": "\ud83d"}) == b'{"a":[1,2],"half":"\\ud83d"}'
+    assert dumps([Array()]) == b"[[1,2]]"
+    for value in (Array, object()):
+        with pytest.raises(InvalidArgumentError, match="Unable to serialize unknown type"):
+            dumps(value)

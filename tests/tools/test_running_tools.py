@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -341,16 +340,21 @@ async def test_an_interrupt_in_place_is_the_programs() -> None:
     assert call.stopped
 
 
-if sys.version_info >= (3, 11):  # the asyncio of 3.10 cannot tell
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancelled_task_that_a_tool_awaits_is_a_failure() -> None:
+    async def function() -> None:
+        task = asyncio.ensure_future(asyncio.sleep(0))
+        task.cancel()
+        await task
 
-    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-    async def test_a_cancelled_task_that_a_tool_awaits_is_a_failure() -> None:
-        async def function() -> None:
-            task = asyncio.ensure_future(asyncio.sleep(0))
-            task.cancel()
-            await task
+    assert await told(function) == [Failed("CancelledError")]
 
-        assert await told(function) == [Failed("CancelledError")]
+
+async def test_an_expressions_generator_is_a_list() -> None:
+    def squares(n: int) -> Any:
+        return (i * i for i in range(n))
+
+    assert await told(squares, {"n": 3}) == [Finished([0, 1, 4])]
 
 
 async def test_an_exception_group_of_the_tools_is_a_failure() -> None:

@@ -213,12 +213,57 @@ def test_the_options_go_before_what_the_function_says() -> None:
     tool = Tool(titled, name="my-tool", description="Mine.", timeout=2, needs_approval=ask)
     assert (tool.name, tool.description, tool.timeout) == ("my-tool", "Mine.", 2)
     assert tool.needs_approval is ask
-    again = Tool(tool)
-    assert (again.name, again.timeout, again.needs_approval) == ("titled", None, False)
+    with pytest.raises(InvalidArgumentError, match="my-tool is a tool already"):
+        Tool(tool, timeout=3)
+
+
+def test_a_default_of_none_may_be_given() -> None:
+    def search(
+        query: str,
+        unit: str = None,  # type: ignore[assignment]  # noqa: RUF013
+        limit: Annotated[int, Field(ge=1, description="how many")] = None,  # type: ignore[assignment]  # noqa: RUF013
+    ) -> None: ...
+
+    tool = Tool(search)
+    unit, limit = (tool.input_schema["properties"][name] for name in ("unit", "limit"))
+    assert unit == {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+    assert limit["description"] == "how many"
+    assert tool.arguments_of({"query": "x", "unit": None, "limit": None}).arguments == {
+        "query": "x",
+        "unit": None,
+        "limit": None,
+    }
+
+
+class City(BaseModel):
+    name: str
+
+
+def test_a_local_type_hides_one_of_the_module() -> None:
+    class City(BaseModel):
+        zip: int
+
+    def visit(city: City) -> None: ...
+
+    assert list(Tool(visit).input_schema["$defs"]["City"]["properties"]) == ["zip"]
+
+
+def test_a_method_without_its_object_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="greet is a method"):
+        Tool(Greeter.greet)
+    assert Tool(Greeter().greet).input_schema["required"] == ["name"]
+    assert Tool(Greeter.shout).input_schema["required"] == ["name"]
 
 
 class Greeter:
     """Greets."""
+
+    def greet(self, name: str) -> str:
+        return f"Hello {name}"
+
+    @staticmethod
+    def shout(name: str) -> str:
+        return f"HELLO {name}"
 
     def __call__(self, name: str) -> str:
         return f"Hello {name}"

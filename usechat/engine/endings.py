@@ -160,6 +160,8 @@ class Endings(Exchanges):
     def _go_on(self, turn: TurnState) -> Steps[bool]:
         """Send the messages again where the conversation goes on by itself."""
         stops = self._stops
+        if self.callbacks.send_automatically_when is None and is_cut(turn.exchange):
+            return False  # asked again, it would be cut again
         wanted = yield from self._should_send(None)
         last = self.history.last()
         if not wanted or stops != self._stops or self.work is not None or last is None:
@@ -229,6 +231,15 @@ class Endings(Exchanges):
             raise
         finally:
             self._finishing = False
+
+
+def is_cut(exchange: Exchange | None) -> bool:
+    """Whether the model's answer was cut off before its end.
+
+    Args:
+        exchange: whose reply it was.
+    """
+    return exchange is not None and exchange.draft.finish_reason in ("length", "content-filter")
 
 
 def outcome_of(exchange: Exchange, require_finish: bool) -> Outcome:

@@ -17,7 +17,7 @@ from usechat.engine.answers import (
     answered_at,
 )
 from usechat.engine.automatic import calls_of_last_step
-from usechat.engine.endings import Endings, outcome_of
+from usechat.engine.endings import Endings, is_cut, outcome_of
 from usechat.engine.events import PartUpdated
 from usechat.engine.exchange import Exchange, Outcome, RequestOptions, Steps, TurnState
 from usechat.engine.tool_round import ToolRound, ToolRun
@@ -36,7 +36,7 @@ class ToolRounds(Endings):
 
     def _begin_round(self, exchange: Exchange) -> bool:
         index = exchange.message_index
-        complete = outcome_of(exchange, self.require_finish) == "completed"
+        complete = outcome_of(exchange, self.require_finish) == "completed" and not is_cut(exchange)
         if not (self.tools and complete) or index != len(self.history) - 1:
             return False
         runs = [

@@ -52,7 +52,7 @@ def dumps(value: Any) -> bytes:
         InvalidArgumentError: the value holds something that JSON cannot say.
     """
     try:
-        return to_json(value, inf_nan_mode="null")
+        return to_json(value, inf_nan_mode="null", fallback=_listed)
     except (PydanticSerializationError, UnicodeEncodeError, ValueError) as error:
         try:
             return _dumps_ascii(value)
@@ -99,7 +99,15 @@ def _plain(value: Any) -> Any:
     # In its JSON mode pydantic refuses half a character even where nothing is encoded.
     if isinstance(value, BaseModel):
         return _finite(value.model_dump())
-    return _finite(to_jsonable_python(value))
+    return _finite(to_jsonable_python(value, fallback=_listed))
+
+
+def _listed(value: Any) -> Any:
+    """The numbers of NumPy, and of what is made of its arrays."""
+    listed = getattr(value, "tolist", None)
+    if listed is None or isinstance(value, type):
+        raise TypeError(f"Unable to serialize unknown type: {type(value)}")
+    return listed()
 
 
 def _finite(value: Any) -> Any:

@@ -86,11 +86,11 @@ class Actions(SessionBase[TurnT]):
         """Let the model call a function; a decorator, with options or without.
 
         Args:
-            fn: a function, or a ``Tool``.
+            fn: a function, or a ``Tool``; it takes the place of one that has its name.
             options: see ``ToolOptions``.
 
         Raises:
-            InvalidArgumentError: it cannot be a tool, or there is one of its name.
+            InvalidArgumentError: it cannot be a tool.
         """
 
         def add(function: F) -> F:

@@ -62,7 +62,9 @@ class Toolbox:
             )
         self._engine = engine
         self._tools: dict[str, Tool] = {}
-        for tool in tools:
+        for tool in map(as_tool, tools):
+            if tool.name in self._tools:
+                raise InvalidArgumentError(f"There are two tools of the name {tool.name!r}.")
             self.add(tool)
 
     def __iter__(self) -> Iterator[Tool]:
@@ -71,21 +73,14 @@ class Toolbox:
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]
 
-    def add(self, function: Callable[..., Any]) -> None:
-        """Add one.
+    def add(self, tool: Tool) -> None:
+        """Add one, in the place of one that has its name: a notebook's cell may run again.
 
         Args:
-            function: a function, or a tool.
-
-        Raises:
-            InvalidArgumentError: it cannot be a tool, or there is one of its name.
+            tool: the tool.
         """
-        tool = as_tool(function)
-        if tool.name in self._tools:
-            raise InvalidArgumentError(f"There are two tools of the name {tool.name!r}.")
         self._tools[tool.name] = tool
-        # Another dict, so that a request on its way keeps what it has.
-        self._engine.tools = {**self._engine.tools, tool.name: tool.definition}
+        self._engine.tools[tool.name] = tool.definition
 
 
 Apply: TypeAlias = Callable[[ToolRound, Callable[[], Steps[None]], ToolReport], Awaitable[None]]

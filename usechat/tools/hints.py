@@ -102,12 +102,13 @@ def is_context(annotation: Any) -> bool:
 def _evaluated(annotation: Any, origin: Any) -> Any:
     holder: Any = SimpleNamespace(__annotations__={"it": annotation})
     names: dict[str, Any] = getattr(origin, "__globals__", {})
+    # Types that were made in the function where the tool was hide those of its module.
+    local = _local_names(getattr(origin, "__code__", None))
     try:
-        return get_type_hints(holder, names, include_extras=True)["it"]
+        return get_type_hints(holder, names, local, include_extras=True)["it"]
     except NameError:
-        # Types that were made in the function where the tool was; the context's is often
-        # imported for type checkers only.
-        local = {"ToolContext": ToolContext, **_local_names(getattr(origin, "__code__", None))}
+        # Made where the tool is given; the context's is often imported for type checkers only.
+        local = {"ToolContext": ToolContext, **_callers_names(), **local}
         return get_type_hints(holder, names, local, include_extras=True)["it"]
 
 
@@ -120,14 +121,19 @@ def _origin(function: Any) -> Any:
 
 
 def _local_names(code: CodeType | None) -> dict[str, Any]:
-    """The local names of whoever called this package, and of the function that has made it."""
-    names: dict[str, Any] = {}
-    outside = False
+    """The local names of the function that has made this one, while it runs."""
     frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        called = not outside and frame.f_globals.get("__name__", "").split(".")[0] != "usechat"
-        outside = outside or called
-        if called or any(constant is code for constant in frame.f_code.co_consts if code):
-            names.update(frame.f_locals)
+    while frame is not None and code is not None:
+        if any(constant is code for constant in frame.f_code.co_consts):
+            is_module = frame.f_locals is frame.f_globals
+            return {} if is_module else dict(frame.f_locals)
         frame = frame.f_back
-    return names
+    return {}
+
+
+def _callers_names() -> dict[str, Any]:
+    """The local names of whoever called this package."""
+    frame = sys._getframe()
+    while frame.f_globals.get("__name__", "").split(".")[0] == "usechat" and frame.f_back:
+        frame = frame.f_back
+    return dict(frame.f_locals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from inspect import BoundArguments, Parameter, Signature
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Optional, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -206,6 +206,8 @@ def _field(parameter: Parameter, said: str | None) -> tuple[Any, FieldInfo]:
     )
     if (text := _description(annotation, said)) is not None:
         options["description"] = text
+    if parameter.default is None:  # what the model sees as the default, it may give
+        annotation = Optional[annotation]  # noqa: UP045 (a string has no |)
     if parameter.default is ...:  # pydantic's sign for: required
         options["default_factory"] = lambda: ...
     elif _has_default(parameter):
@@ -214,10 +216,11 @@ def _field(parameter: Parameter, said: str | None) -> tuple[Any, FieldInfo]:
 
 
 def _description(annotation: Any, said: str | None) -> str | None:
-    """The parameter's description, or None where pydantic knows it."""
+    """The parameter's description: its annotation's, or else the docstring's."""
     notes = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
-    if any(isinstance(note, FieldInfo) and note.description is not None for note in notes):
-        return None
+    for note in notes:
+        if isinstance(note, FieldInfo) and note.description is not None:
+            return note.description
     return next((note for note in notes if isinstance(note, str)), said)
 
 

@@ -22,11 +22,11 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from usechat.model.json import dumps, loads
+from usechat.threads import ThreadIterator, run_in_thread
 from usechat.tools.context import ToolContext
 from usechat.tools.faults import ToolInputError
 from usechat.tools.hints import inner_function
 from usechat.tools.tool import Tool
-from usechat.transport.threads import ThreadIterator, run_in_thread
 
 logger = logging.getLogger("usechat")
 
@@ -197,7 +197,7 @@ class _Call:
             elif isinstance(made, AsyncIterator):
                 made = await self._shown(made)
             elif isinstance(made, Generator):
-                made = await self._in_thread(partial(_same, made))
+                made = await self._in_thread(partial(_itself, made))
             else:
                 return made
 
@@ -268,13 +268,20 @@ def _steps(call: Callable[[], Any], stopped: threading.Event) -> Generator[Any, 
     made = call()
     if stopped.is_set() and iscoroutine(made):
         made.close()  # nobody is there to await it
+    if _is_expression(made):
+        return list(made)
     if isinstance(made, Generator) and not isawaitable(made):
         return (yield from made)
     return made
 
 
-def _same(value: Any) -> Any:
+def _itself(value: Any) -> Any:
     return value
+
+
+def _is_expression(made: Any) -> bool:
+    """Whether this is a generator expression: a value like a list, that shows no progress."""
+    return getattr(getattr(made, "gi_code", None), "co_name", "") == "<genexpr>"
 
 
 async def _close(outputs: Any) -> None:
@@ -303,9 +310,9 @@ def _cancelled(error: BaseException) -> bool:
         return True
     if not isinstance(error, asyncio.CancelledError):
         return False
-    task = asyncio.current_task()
-    # Python 3.10 cannot tell.
-    return task is None or not hasattr(task, "cancelling") or task.cancelling() > 0
+    # Python 3.10 cannot tell; a round's tasks are cancelled by their scopes, which can.
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is not None and cancelling() > 0
 
 
 def _cause(error: BaseException) -> BaseException:

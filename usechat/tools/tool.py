@@ -34,7 +34,7 @@ class Tool:
         fn: the function.
         name: what the model calls it; None: the function's name.
         description: what it does, for the model; None: the docstring before its parameters.
-        timeout: how many seconds a call may take; None: any time.
+        timeout: how many seconds the function may take; None: any time.
         needs_approval: whether each call waits for the user's approval; or a function, async too,
             that says so for the arguments of a call, by their names.
 
@@ -58,7 +58,7 @@ class Tool:
         timeout: float | None = None,
         needs_approval: bool | NeedsApprovalFunction = False,
     ) -> None:
-        function = fn.function if isinstance(fn, Tool) else _function(fn)
+        function = _function(fn)
         self.name = _name(function, name)
         self.timeout = _timeout(timeout)
         self.needs_approval = _needs_approval(needs_approval)
@@ -140,10 +140,29 @@ def _function(value: Any) -> Callable[..., Any]:
             f"A tool is a function, and this is what a call of {value.__name__} gives. "
             "Give the function itself, without parentheses."
         )
+    if isinstance(value, Tool):
+        raise InvalidArgumentError(
+            f"{value.name} is a tool already. Give its options there, or its .function here."
+        )
+    if _is_unbound(value):
+        raise InvalidArgumentError(
+            f"{value.__qualname__} is a method of a class: the model cannot give its self. "
+            "Give the method of an object."
+        )
     if not callable(value):
         raise InvalidArgumentError(f"A tool is a function or a Tool, not {type(value).__name__}.")
     function: Callable[..., Any] = value
     return function
+
+
+def _is_unbound(value: Any) -> bool:
+    """Whether this is a function out of a class, whose ``self`` nobody has given."""
+    if not inspect.isfunction(value):
+        return False
+    owner = value.__qualname__.rpartition(".")[0]
+    first = next(iter(inspect.signature(value).parameters.values()), None)
+    given = first is not None and first.name in ("self", "cls")
+    return given and bool(owner) and not owner.endswith("<locals>")
 
 
 def _name(function: Any, given: Any) -> str:

@@ -23,8 +23,8 @@ from usechat.errors import InvalidArgumentError, StreamProtocolError, TransportE
 from usechat.model.chunks import STREAM_DONE, UIMessageChunk, validate_chunk
 from usechat.model.json import dumps, loads
 from usechat.model.messages import where_wrong
+from usechat.threads import ThreadIterator
 from usechat.transport.background import Background
-from usechat.transport.threads import ThreadIterator
 from usechat.wire.event_stream import shown
 from usechat.wire.ui_message_stream import UIMessageStreamDecoder
 

@@ -17,7 +17,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from usechat.transport.threads import ThreadIterator, run_in_thread
+from usechat.threads import ThreadIterator, run_in_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -152,7 +152,7 @@ DEV = (sys.executable, "-X", "dev", "-W", "error", "-c")
 LEFT = """
 import sys, threading
 import anyio
-from usechat.transport.threads import ThreadIterator, run_in_thread
+from usechat.threads import ThreadIterator, run_in_thread
 
 begun = threading.Event()
 
