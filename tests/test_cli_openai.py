@@ -92,8 +92,17 @@ def test_a_call_waits_for_its_output(base: str, run: Run) -> None:
 def test_the_environments_key_goes_nowhere_else(base: str, run: Run) -> None:
     result = run("--openai", "m", "--base-url", base, "-m", "text")
     assert (result.status, result.out) == (1, "")
-    assert "401 Unauthorized: You didn't provide an API key." in result.err
+    assert (
+        "401 Unauthorized: You didn't provide an API key. Give a key by OPENAI_API_" in result.err
+    )
+    assert "or --header 'Authorization: Bearer KEY'." in result.err
     assert KEY not in result.err
+
+
+def test_a_wrong_key_says_where_it_is_from(base: str, run: Run) -> None:
+    wrong = ["--header", "Authorization: Bearer sk-wrong-9876543210"]
+    result = run("--openai", "m", "--base-url", base, "-m", "text", *wrong)
+    assert "provided: ***. Is the key right? It is from OPENAI_API_KEY (for https://" in result.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
@@ -122,7 +131,7 @@ def test_a_chat_in_which_the_user_is_the_tool(base: str) -> None:
         (["--base-url", "http://localhost/v1"], "--base-url needs --openai"),
         (["--openai", "m", "http://localhost/v1"], "--openai asks a model and no endpoint"),
         (["--openai", "m", "--protocol", "ui"], "--openai says the protocol"),
-        (["--openai", ""], "model: expected text"),
+        (["--openai", ""], "model: expected a name, got ''"),
         (["--openai", "m", "--base-url", "localhost"], "is not a whole URL"),
         (["--protocol", "openai"], "--protocol openai needs a URL"),
         (["inspect", "--protocol", "openai"], "--protocol openai needs a URL"),

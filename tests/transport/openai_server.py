@@ -119,13 +119,15 @@ def check_part(part: Message, where: str) -> None:
 
 
 def check_assistant(message: Message, where: str) -> set[str]:
-    wanted(set(message) <= {"role", "content", "tool_calls"}, f"{where}: fields")
     calls = message.get("tool_calls", [])
+    thoughts = {"reasoning_content", "reasoning"} if calls else set()  # DeepSeek's, OpenRouter's
+    wanted(set(message) <= {"role", "content", "tool_calls"} | thoughts, f"{where}: fields")
     wanted(calls != [] or "tool_calls" not in message, f"{where}.tool_calls: [] is too short")
     text = message.get("content")
     wanted(isinstance(text, str) or (text is None and calls), f"{where}.content: got {text!r}")
     for call in calls:
-        wanted(set(call) == {"id", "type", "function"}, f"{where}: a call's fields")
+        fields = set(call) - {"extra_content"}  # Gemini's
+        wanted(fields == {"id", "type", "function"}, f"{where}: a call's fields")
         wanted(call["type"] == "function", f"{where}: a call's type")
         wanted(isinstance(call["function"]["name"], str), f"{where}: a call's name")
         given = json.loads(call["function"]["arguments"])

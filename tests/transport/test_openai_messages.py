@@ -131,7 +131,20 @@ def test_audio(media_type: str, format: str, encoded: str) -> None:
     ("url", "media_type", "text"),
     [
         (data_url("text/plain", "é\r\n".encode()), "text/plain", "é\r\n"),
-        (data_url("text/plain", b"\xef\xbb\xbf\xc3\xa9\xff"), "text/markdown", "é\ufffd"),
+        (data_url("text/plain", b"\xef\xbb\xbf\xc3\xa9"), "text/markdown", "é"),
+        *(
+            (data_url("text/plain", "\ufeffé".encode(charset)), "text/plain;charset=latin-1", "é")
+            for charset in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+        ),
+        *(
+            (data_url("a/b", b"a = 1"), media_type, "a = 1")
+            for media_type in (
+                *("application/xml", "application/xhtml+xml", "application/yaml"),
+                *("application/x-yaml", "application/toml", "application/javascript"),
+                *("application/x-javascript", "application/x-sh", "application/sql"),
+                *("application/x-ndjson", "application/graphql", "application/openapi+yaml"),
+            )
+        ),
         ("data:text/plain;charset=latin-1,%E9", "text/plain", "é"),
         ("data:,%C3%A9", 'text/plain; charset="utf-8"', "é"),
         ("DATA:text/plain;charset=klingon;BASE64,w6k=", "text/plain", "é"),
@@ -163,6 +176,10 @@ def test_other_files_go_as_they_are() -> None:
         ("https://u:s3cret@e.com/a.txt", "text/plain", "https://e.com/a.txt (text/plain)"),
         ("blob:https://e.com/1", "image/png", "takes URLs of images only. Send the file itself"),
         ("data:text/plain;base64,A", "text/plain", "The file file cannot be sent: its data URL"),
+        ("data:text/plain,%E9", "text/plain", "it is no text in UTF-8. Save it as UTF-8, or name"),
+        ("data:,%E9", "text/plain;charset=ascii", "it is no text in ascii."),
+        ("data:,%E9", "text/plain;charset=klingon", "it is no text in klingon."),
+        ("data:,%FF%FEa", "text/plain", "it is no text in utf-16."),
     ],
 )
 def test_files_that_cannot_be_sent(url: str, media_type: str, said: str) -> None:
@@ -199,6 +216,47 @@ def test_a_round_is_an_answer_and_its_results() -> None:
         result("c", '{"é":null}'),
         {"role": "assistant", "content": "It is 1."},
     ]
+
+
+def thought(text: str, field: Any = "reasoning_content") -> Any:
+    metadata = {} if field is None else {"providerMetadata": {"openai": {"field": field}}}
+    return {"type": "reasoning", "text": text, **metadata}
+
+
+def test_reasoning_goes_back_with_the_calls_that_it_led_to() -> None:
+    assert converted(
+        message(
+            "assistant",
+            *(STEP, thought("H"), thought("m"), "Let me look.", call("a")),
+            *(STEP, thought("Oh", "reasoning"), call("b")),
+            *(STEP, thought("No", None), thought("No", "content"), thought("No", ["x"]), call("c")),
+            *(STEP, {**thought("No"), "providerMetadata": {"openai": 5}}, call("d")),
+            *(STEP, thought("So."), "It is 1."),
+        )
+    ) == [
+        {
+            "role": "assistant",
+            "content": "Let me look.",
+            "reasoning_content": "Hm",
+            "tool_calls": [called("a")],
+        },
+        result("a"),
+        {"role": "assistant", "content": None, "reasoning": "Oh", "tool_calls": [called("b")]},
+        result("b"),
+        {"role": "assistant", "content": None, "tool_calls": [called("c")]},
+        result("c"),
+        {"role": "assistant", "content": None, "tool_calls": [called("d")]},
+        result("d"),
+        {"role": "assistant", "content": "It is 1."},
+    ]
+
+
+@pytest.mark.parametrize("kept", ["callProviderMetadata", "resultProviderMetadata"])
+def test_what_came_with_a_call_goes_back_with_it(kept: str) -> None:
+    extra = {"google": {"thought_signature": "S"}}
+    first = call("a", **{kept: {"openai": {"extraContent": extra}}})
+    made = converted(message("assistant", first, call("b", **{kept: {"openai": {"x": 1}}})))
+    assert made[0]["tool_calls"] == [{**called("a"), "extra_content": extra}, called("b")]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from usechat import (
 from usechat.model.tools import ToolDefinition
 from usechat.testing import FakeReply, FakeServer
 from usechat.transport.base import ChatTransport
-from usechat.transport.openai import OpenAITransport
+from usechat.transport.openai import OpenAITransport, _is_openai
 
 pytestmark = pytest.mark.anyio
 
@@ -251,9 +251,11 @@ async def test_it_is_what_the_package_openai_reads(
 
 
 def test_the_session_for_other_hosts_reads_it_too(base: str) -> None:
-    transport = OpenAITransport("m", base_url=base, api_key=KEY)
-    with ChatSession(
-        transport, send_automatically_when=last_assistant_message_is_complete_with_tool_calls
+    with ChatSession.openai(
+        "m",
+        base_url=base,
+        api_key=KEY,
+        send_automatically_when=last_assistant_message_is_complete_with_tool_calls,
     ) as chat:
         turn = chat.send_message("three tools").wait(10)
         for part in turn.pending:
@@ -380,6 +382,99 @@ async def test_what_cannot_be_sent_says_so(base: str, server: OpenAIServer) -> N
     assert str(turn.error).startswith("The file https://e.com/a.pdf (application/pdf) cannot be")
     await transport.aclose()
     assert server.bodies == []
+
+
+async def test_functions_are_asked_once(base: str, server: OpenAIServer) -> None:
+    asked: list[str] = []
+
+    async def history(messages: tuple[UIMessage, ...]) -> list[UIMessage]:
+        asked.append(f"history of {len(messages)}")
+        return [messages[0], messages[-1]]
+
+    def body() -> dict[str, Any]:
+        asked.append("body")
+        return {"temperature": 0}
+
+    transport = OpenAITransport("m", base_url=base, api_key=KEY, history=history, body=body)
+    async with AsyncChatSession(transport) as chat:
+        await chat.send_message("text")
+        await chat.send_message("unicode")
+    await transport.aclose()
+    assert asked == ["history of 1", "body", "history of 3", "body"]
+    said = [[m["content"] for m in body["messages"]] for body in server.bodies]
+    assert said == [["text", "text"], ["text", "unicode"]]
+
+
+def calling(*names: str) -> FakeReply:
+    calls = [
+        {"index": at, "id": f"call_{at}", "function": {"name": name, "arguments": "{}"}}
+        for at, name in enumerate(names)
+    ]
+    choice = {"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    body = f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n".encode()
+    return FakeReply(body, headers=EVENTS)
+
+
+def saying(text: str) -> FakeReply:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
+    return FakeReply(f"data: {json.dumps({'choices': [choice]})}\n\n".encode(), headers=EVENTS)
+
+
+async def test_a_tool_that_there_is_not_ends_no_conversation() -> None:
+    def weather() -> str:
+        return "sunny"
+
+    with FakeServer([calling("wether", "weather"), saying("Sorry.")]) as server:
+        transport = OpenAITransport("m", base_url=server.url, body={"tools": TOOLS})
+        async with AsyncChatSession(transport, tools=[weather]) as chat:
+            turn = await chat.send_message("Hi")
+        await transport.aclose()
+        assert (turn.outcome, turn.text) == ("completed", "Sorry.")
+        results = [m["content"] for m in server.requests[1].json["messages"] if m["role"] == "tool"]
+    assert results == ["There is no tool 'wether'. There are: weather, place.", "sunny"]
+
+
+@pytest.mark.parametrize(
+    ("tools", "checked"),
+    [
+        (TOOLS, True),
+        ([{"type": "custom", "custom": {"name": "place"}}], True),
+        ([{"function": {"name": "place"}}], True),
+        ([*TOOLS, {"type": "web_search"}], False),
+        ([*TOOLS, 5], False),
+        ({}, False),
+        (None, False),
+    ],
+)
+async def test_names_are_checked_where_all_are_known(tools: Any, checked: bool) -> None:
+    with FakeServer([calling("place", "wether")]) as server:
+        transport = OpenAITransport("m", base_url=server.url, body={"tools": tools})
+        chunks = await send(transport, request_of())
+    kinds = [chunk["type"] for chunk in chunks if chunk["type"].startswith("tool-input-")]
+    assert kinds[-2:] == [
+        "tool-input-available",
+        "tool-input-error" if checked else "tool-input-available",
+    ]
+
+
+async def test_what_servers_want_back_with_calls() -> None:
+    extra = {"google": {"thought_signature": "S"}}
+    call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+    delta = {"reasoning_content": "Hm", "tool_calls": [{**call, "extra_content": extra}]}
+    choice = {"index": 0, "delta": delta, "finish_reason": "tool_calls"}
+    first = FakeReply(f"data: {json.dumps({'choices': [choice]})}\n\n".encode(), headers=EVENTS)
+
+    def f() -> int:
+        return 1
+
+    with FakeServer([first, saying("One.")]) as server:
+        transport = OpenAITransport("m", base_url=server.url)
+        async with AsyncChatSession(transport, tools=[f]) as chat:
+            assert (await chat.send_message("Hi")).text == "One."
+        await transport.aclose()
+        answer = server.requests[1].json["messages"][1]
+    assert answer["reasoning_content"] == "Hm"
+    assert answer["tool_calls"][0]["extra_content"] == extra
 
 
 async def test_a_function_of_the_users_that_raises_is_named(base: str) -> None:
@@ -516,6 +611,92 @@ async def test_a_wrong_key_is_in_no_message(
     assert error.body.count("***") == 1
 
 
+async def refused(said: str, status: int = 400, **options: Any) -> str:
+    """What we say when a server refuses in these words."""
+    body = json.dumps({"error": {"message": said}}).encode()
+    query = options.pop("query", "")
+    with FakeServer([FakeReply(body, status, {})]) as server:
+        transport = OpenAITransport("m", base_url=server.url + query, **options)
+        with pytest.raises(HTTPStatusError) as error:
+            await transport.send_messages(request_of())
+        await transport.aclose()
+    return str(error.value).partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "shown"),
+    [
+        ({"api_key": "ollama"}, "Try `ollama pull`.", "Try `ollama pull`."),
+        ({"api_key": "x"}, "The context exceeds it.", "The context exceeds it."),
+        # One is the begin of the other.
+        (
+            {"api_key": "sk-12345678", "headers": {"x-other": "sk-12345678-more"}},
+            "sk-12345678-more, sk-12345678",
+            "***, ***",
+        ),
+        ({"headers": {"x-goog-api-key": "s3cret-s3cret"}}, "No s3cret-s3cret.", "No ***."),
+        ({"headers": {"Api-Key": "s3cret-s3cret"}}, "No s3cret-s3cret.", "No ***."),
+        ({"headers": {"x-auth": "Token s3cret-s3cret"}}, "No s3cret-s3cret.", "No ***."),
+        ({"headers": {"accept": "text/event-stream"}}, "text/event-stream", "text/event-stream"),
+        ({"query": "?key=s3cret%2Fs3cret"}, "s3cret/s3cret, s3cret%2Fs3cret", "***, ***"),
+        ({"query": "?api-version=2024-10-21"}, "No 2024-10-21.", "No 2024-10-21."),
+    ],
+)
+async def test_what_is_hidden(options: Any, said: str, shown: str) -> None:
+    assert await refused(said, **options) == shown
+
+
+@pytest.mark.parametrize(
+    ("options", "asks"),
+    [
+        ({}, "Give a key as api_key="),
+        ({"headers": {"x-title": "A title of mine"}}, "Give a key as api_key="),
+        ({"api_key": "x"}, "Is the key right"),
+        ({"headers": {"api-key": "x"}}, "Is the key right"),
+        ({"headers": {"x-api-key": "x"}}, "Is the key right"),
+        ({"headers": {"authorization": "x"}}, "Is the key right"),
+    ],
+)
+async def test_a_401_asks_for_the_key_that_is_not_there(options: Any, asks: str) -> None:
+    assert (await refused("no", 401, **options)).startswith(f"no. {asks}")
+    assert (await refused("No!", 401, **options)).startswith(f"No! {asks}")
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("headers", [JSON, EVENTS])
+async def test_a_whole_completion_is_a_reply(headers: dict[str, str]) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    reply = FakeReply(json.dumps(body, indent=1).encode(), headers=headers)
+    with FakeServer([reply]) as server:
+        transport = OpenAITransport("m", base_url=server.url, body={"stream": False})
+        async with AsyncChatSession(transport) as chat:
+            turn = await chat.send_message("Hello")
+        await transport.aclose()
+    assert (turn.outcome, turn.text, turn.finish_reason) == ("completed", "Hi", "stop")
+
+
+async def test_an_answer_that_is_no_reply_says_so() -> None:
+    said = f"Unexpected endpoint or method, {KEY}. (POST /chat/completions)"
+    body = json.dumps({"error": said}).encode()
+    with FakeServer([FakeReply(body, headers=JSON), FakeReply(b"<html>", headers={})]) as server:
+        transport = OpenAITransport("m", base_url=server.url, api_key=KEY)
+        async with AsyncChatSession(transport) as chat:
+            turn = await chat.send_message("Hello")
+            assert turn.outcome == "error"
+            assert str(turn.error) == (
+                "The server answered with no event stream, but with an error: Unexpected endpoint "
+                "or method, ***. (POST /chat/completions). Is the URL right? Mostly base_url ends "
+                "in /v1."
+            )
+            turn = await chat.send_message("Hello")
+            assert turn.outcome == "error"
+            assert str(turn.error).endswith("It begins: <html>")
+        await transport.aclose()
+
+
 async def test_without_a_key(base: str) -> None:
     transport = OpenAITransport("m", base_url=base)
     with pytest.raises(HTTPStatusError, match=r"You didn't provide an API key. Give a key as api"):
@@ -528,6 +709,10 @@ async def test_without_a_key(base: str) -> None:
     [
         ("https://api.openai.com/v1", True),
         ("https://api.openai.com/v1/", True),
+        ("https://API.OpenAI.com:443/v1/chat/completions", True),
+        ("https://api.openai.com/v1?x=1", True),
+        ("https://api.openai.com/v2", False),
+        ("https://e.com#@api.openai.com/v1", False),
         ("https://api.openai.com.example/v1", False),
         ("http://api.openai.com/v1", False),
         ("http://localhost:11434/v1", False),
@@ -536,7 +721,7 @@ async def test_without_a_key(base: str) -> None:
 async def test_the_environments_key_goes_to_openai_only(
     base_url: str, gets_it: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     seen: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -549,7 +734,7 @@ async def test_the_environments_key_goes_to_openai_only(
             await transport.send_messages(request_of())
     expected = f"Bearer {KEY}" if gets_it else None
     assert seen[0].headers.get("authorization") == expected
-    assert str(seen[0].url).endswith("/v1/chat/completions")
+    assert seen[0].url.path.endswith("/chat/completions")
     if gets_it:
         assert refused.value.headers["x-key"] == "given ***"
 
@@ -672,9 +857,12 @@ async def test_the_url(base_url: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"model": ""}, "model: expected text"),
-        ({"model": None}, "model: expected text, got NoneType"),
-        ({"base_url": None}, "base_url: expected text"),
+        ({"model": ""}, "model: expected a name, got ''."),
+        ({"model": None}, "model: expected a name, got NoneType."),
+        ({"base_url": None}, "base_url: expected a URL, got NoneType."),
+        ({"headers": 5}, "headers: expected a mapping"),
+        ({"body": [1]}, "body: expected a mapping"),
+        ({"history": "first"}, "history='first': expected"),
         ({"base_url": "localhost:11434"}, "is not a whole URL"),
         ({"system": 5}, "system: expected text, got int"),
         ({"api_key": 5}, "api_key: expected text in ASCII"),
@@ -689,6 +877,19 @@ def test_arguments_that_cannot_be_used(arguments: Any, said: str) -> None:
         OpenAITransport(**{"model": "m", **arguments})
     assert said in str(refused.value)
     assert "sk-" not in str(refused.value)
+
+
+def test_no_other_host_looks_like_openais() -> None:
+    for url in ("https://api.openai.com@e.com/v1", "https://e.com/\\@api.openai.com/v1"):
+        assert not _is_openai(url)
+
+
+def test_the_environments_key_may_end_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-ü")
+    with pytest.raises(InvalidArgumentError, match="OPENAI_API_KEY: expected text in ASCII"):
+        OpenAITransport("m")
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    OpenAITransport("m")
 
 
 async def test_a_backend_may_pass_the_stream_on(base: str) -> None:

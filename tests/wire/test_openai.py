@@ -42,10 +42,10 @@ def calling(*pieces: dict[str, Any]) -> bytes:
 
 
 def decoded(
-    pieces: Iterable[bytes], used: Iterable[str] = ()
+    pieces: Iterable[bytes], used: Iterable[str] = (), offered: tuple[str, ...] = ()
 ) -> tuple[list[UIMessageChunk], tuple[Any, ...] | None]:
     """The chunks, all of them valid, and what is to be known of the error."""
-    decoder = OpenAIDecoder(used_ids=frozenset(used))
+    decoder = OpenAIDecoder(used_ids=frozenset(used), offered=offered)
     chunks = decoder.open()
     for part in pieces:
         chunks += decoder.feed(part)
@@ -56,9 +56,11 @@ def decoded(
     return chunks, None if error is None else (str(error), error.chunk, error.position)
 
 
-def read(*events: bytes, used: Iterable[str] = ()) -> list[UIMessageChunk]:
+def read(
+    *events: bytes, used: Iterable[str] = (), offered: tuple[str, ...] = ()
+) -> list[UIMessageChunk]:
     """The chunks of events in which nothing is wrong, without those that begin the reply."""
-    chunks, error = decoded(events, used)
+    chunks, error = decoded(events, used, offered)
     assert error is None
     assert chunks[:2] == START
     return chunks[2:]
@@ -89,7 +91,7 @@ def inputs(chunks: list[UIMessageChunk]) -> list[tuple[str, str, Any]]:
             raw[chunk["toolCallId"]] += chunk["inputTextDelta"]
         elif chunk["type"] == "tool-input-available":
             text = raw[chunk["toolCallId"]]
-            assert (json.loads(text) if text.strip() else {}) == chunk["input"]
+            assert ((json.loads(text) if text.strip() else None) or {}) == chunk["input"]
             found.append((chunk["toolCallId"], chunk["toolName"], chunk["input"]))
     return found
 
@@ -109,25 +111,66 @@ def test_text() -> None:
     assert Usage.in_metadata({"usage": USAGE}) == Usage(3, 4, 7, USAGE)
 
 
+def noted(**fields: Any) -> dict[str, Any]:
+    """What a chunk keeps for the way back."""
+    return {"providerMetadata": {"openai": fields}}
+
+
 @pytest.mark.parametrize(
-    "deltas",
+    ("deltas", "field"),
     [
-        [{"reasoning_content": "Hm"}, {"reasoning_content": "m"}],
-        [{"reasoning": "Hm"}, {"reasoning": "m", "content": None}],
-        [{"reasoning": "Hm", "reasoning_content": "Hm"}, {"reasoning": "m", "content": ""}],
+        ([{"reasoning_content": "Hm"}, {"reasoning_content": "m"}], "reasoning_content"),
+        ([{"reasoning": "Hm"}, {"reasoning": "m", "content": None}], "reasoning"),
+        (
+            [{"reasoning": "Hm", "reasoning_content": "Hm"}, {"reasoning": "m", "content": ""}],
+            "reasoning_content",
+        ),
     ],
 )
-def test_reasoning(deltas: list[dict[str, Any]]) -> None:
+def test_reasoning_says_what_its_field_was(deltas: list[dict[str, Any]], field: str) -> None:
     events = [delta(**fields) for fields in deltas]
+    begin, *more = part("reasoning", "reasoning-1", "Hm", "m")
     assert read(*events, delta("stop", content="4", reasoning=None), DONE) == [
+        {**begin, **noted(field=field)},
+        *more,
+        *part("text", "text-2", "4"),
+        *end(),
+    ]
+
+
+def test_text_in_a_list() -> None:
+    thinking = [{"type": "text", "text": "H"}, {"type": "text", "text": "m"}, 5, {"text": None}]
+    skipped = [{"type": "reference"}, 5, {"type": "text"}, {"type": "thinking", "thinking": 5}]
+    assert read(
+        delta(content=[{"type": "thinking", "thinking": thinking}]),
+        delta(content=[{"type": "thinking", "thinking": "m"}, *skipped]),
+        delta("stop", content=[*skipped, {"type": "text", "text": "4"}]),
+        DONE,
+    ) == [
         *part("reasoning", "reasoning-1", "Hm", "m"),
         *part("text", "text-2", "4"),
         *end(),
     ]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning": {"content": "Hm"}},
+        {"reasoning_content": 5},
+        {"refusal": False},
+        {"refusal": {"why": "no"}},
+    ],
+)
+def test_what_cannot_be_read_is_left_out_beside_text(fields: dict[str, Any]) -> None:
+    assert read(delta(content="4", **fields), delta("stop"), DONE) == [
+        *part("text", "text-1", "4"),
+        *end(),
+    ]
+
+
 def test_a_refusal_is_a_part_of_its_own() -> None:
-    refused = {"providerMetadata": {"openai": {"refusal": True}}}
+    refused = noted(refusal=True)
     assert read(delta(content="A"), delta(refusal="No"), delta("content_filter"), DONE) == [
         *part("text", "text-1", "A"),
         {"type": "text-start", "id": "text-2", **refused},
@@ -158,6 +201,7 @@ def test_text_after_something_else_is_another_part() -> None:
     [
         ("stop", "stop"),
         ("length", "length"),
+        ("model_length", "length"),
         ("tool_calls", "tool-calls"),
         ("function_call", "tool-calls"),
         ("content_filter", "content-filter"),
@@ -300,6 +344,26 @@ MADE = [("call00001", "f", {"n": 1}), ("call00002", "f", {"n": 2})]
         # An index that begins at 1, and pieces that go on by the id.
         ([piece("", "f", index=1, id="a"), piece(A, index=1)], TWO[:1]),
         ([piece("", "f", index=0, id="a"), piece("", "f", index=1, id="b")], None),
+        # One index, no id, and another name.
+        (
+            [piece("", "f", index=0), piece("", "g", index=0), piece('{"n":1}', index=0)],
+            [("call00001", "f", {}), ("call00002", "g", {"n": 1})],
+        ),
+        # The id after the name; it tells this call from the next.
+        (
+            [
+                *(piece("", "f", index=0), piece(index=0, id="a"), piece('{"n":1', index=0)),
+                *(piece("}", index=0), piece('{"n":2', "f", index=0, id="b"), piece("}", index=0)),
+            ],
+            [("call00001", "f", {"n": 1}), ("b", "f", {"n": 2})],
+        ),
+        # Numbers as ids, and what is none.
+        ([piece(A, "f", index=0, id=7)], [("7", "f", {"n": 1})]),
+        ([piece(A, "f", index=0, id=[7])], MADE[:1]),
+        ([piece(A, "f", index=0, id=True)], MADE[:1]),
+        # What stands for no arguments.
+        ([piece("null", "f", index=0, id="a")], [("a", "f", {})]),
+        ([piece(None, "f", index=0, id="a")], [("a", "f", {})]),
         # A call of nothing.
         ([piece(A, "f", id="a"), piece("", index=1)], TWO[:1]),
         ([{"index": 0}, {"index": 0, "function": None}], []),
@@ -328,6 +392,29 @@ def test_ids_of_the_history_are_not_used_again() -> None:
     pieces = [piece(A, "f", index=0, id="a"), piece(B, "f", index=1, id="b")]
     chunks = read(calling(*pieces), DONE, used=["a", "call00001"])
     assert inputs(chunks) == [("call00002", "f", {"n": 1}), ("b", "f", {"n": 2})]
+
+
+def test_a_tool_that_was_not_offered() -> None:
+    pieces = [piece(A, "wether", index=0, id="a"), piece("{}", "place", index=1, id="b")]
+    chunks = read(calling(*pieces), DONE, offered=("weather", "place"))
+    assert chunks[-5:-3] == [
+        {
+            "type": "tool-input-error",
+            "toolCallId": "a",
+            "toolName": "wether",
+            "input": A,
+            "errorText": "There is no tool 'wether'. There are: weather, place.",
+        },
+        {"type": "tool-input-available", "toolCallId": "b", "toolName": "place", "input": {}},
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["{}", "{"])
+def test_what_a_server_wants_back_with_a_call(arguments: str) -> None:
+    extra = {"google": {"thought_signature": "S"}}
+    pieces = [piece(arguments, "f", index=0, id="a", extra_content=extra), piece(index=0)]
+    chunks = read(*map(calling, pieces), calling(piece(index=0, extra_content=5)), DONE)
+    assert {**chunks[-4], **noted(extraContent=extra)} == chunks[-4]
 
 
 def test_the_deprecated_form() -> None:
@@ -409,6 +496,21 @@ def test_what_is_no_error(value: Any) -> None:
     assert error_words(value) is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"finish_reason": "error"}, "The server ended the reply with an error, and does not say"),
+        ({"finish_reason": "error", "error": {"code": 502, "message": "It died."}}, "It died."),
+        ({"error": {"message": "It died."}, "delta": {"content": "!"}}, "It died."),
+    ],
+)
+def test_an_error_in_a_choice(fields: dict[str, Any], said: str) -> None:
+    again = {"choices": [fields, {"delta": {"content": "no"}}]}
+    chunks = read(delta(content="Hi"), event(again), delta("stop"), DONE)
+    assert [chunk["type"] for chunk in chunks[-2:]] == ["text-delta", "error"]
+    assert chunks[-1]["errorText"].startswith(said)
+
+
 def test_an_error_in_a_list() -> None:
     assert error_words([{"error": {"message": "No."}}]) == "No."
 
@@ -425,13 +527,10 @@ def choice(**fields: Any) -> dict[str, Any]:
         ({"choices": {}}, "its choices are no list"),
         ({"choices": [5]}, "a choice is no object"),
         (choice(delta=[]), "its delta is no object"),
-        (choice(delta={"content": ["a"]}), "its content is no text"),
-        (choice(delta={"reasoning": 5}), "its reasoning is no text"),
-        (choice(delta={"refusal": False}), "its refusal is no text"),
+        (choice(delta={"content": 5}), "its content is no text"),
         (choice(delta={"tool_calls": {}}), "its tool_calls are no list"),
         (choice(delta={"tool_calls": [5]}), "a tool call is no object"),
         (choice(delta={"tool_calls": [{"function": 5}]}), "a tool call's function is no object"),
-        (choice(delta={"tool_calls": [{"id": 5}]}), "its id is no text"),
         (choice(delta={"tool_calls": [piece(name=5)]}), "its name is no text"),  # type: ignore[arg-type]
     ],
 )
@@ -462,6 +561,74 @@ def test_an_event_that_is_too_large() -> None:
     decoder = OpenAIDecoder(max_event_size=100)
     decoder.feed(delta(content="x" * 100))
     assert isinstance(decoder.error, StreamProtocolError)
+    assert decoder.close() == []
+
+
+# ----------------------------------------------------------------- what is no stream
+
+MESSAGE = {
+    "role": "assistant",
+    "reasoning_content": "Hm",
+    "content": "Hi",
+    "tool_calls": [{"id": "a", "type": "function", **piece(A, "f")}],
+}
+WHOLE = {
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "tool_calls"}],
+    "usage": USAGE,
+}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_whole_completion(indent: int | None) -> None:
+    body = b"\n " + json.dumps(WHOLE, indent=indent).encode()
+    chunks, error = decoded([body])
+    assert error is None
+    calls = calling(*MESSAGE["tool_calls"])  # type: ignore[misc]
+    streamed = [delta(reasoning_content="Hm"), delta(content="Hi"), calls, delta("tool_calls")]
+    assert chunks == [*START, *read(*streamed, event({"choices": [], "usage": USAGE}), DONE)]
+    assert decoded(byte_by_byte(body)) == (chunks, None)
+
+
+def test_a_whole_completion_that_failed() -> None:
+    body = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "error"}]})
+    chunks, error = decoded([body.encode()])
+    assert error is None
+    assert [c["type"] for c in chunks[2:]] == ["text-start", "text-delta", "error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"error":"Unexpected endpoint."}', "with an error: Unexpected endpoint. Is the URL"),
+        ('[{"error":{"message":"No."}}]', "with an error: No. Is the URL right? Mostly base_url"),
+        ("<html>Log in</html>", "with no JSON either. Is the URL right?"),
+        ('{"choices":[', "with no JSON either."),
+        ('{"a":1}', "with JSON that is no completion."),
+        ("[1]", "with JSON that is no completion."),
+        ('{"choices":[5]}', "with JSON that is no completion."),
+        (
+            '{"choices":[{"message":{"content":5}}]}',
+            "with an odd completion: its content is no text.",
+        ),
+    ],
+)
+def test_a_body_that_is_no_reply(body: str, said: str) -> None:
+    chunks, error = decoded([body.encode()])
+    assert (chunks, error is not None and error[2]) == ([], 0)
+    assert error is not None
+    assert said in error[0]
+    if "with an error" not in said:
+        assert error[0].endswith(f" It begins: {body}")
+    for pieces in every_split(body.encode()):
+        assert decoded(pieces) == (chunks, error)
+
+
+def test_a_body_that_is_no_stream_and_too_large() -> None:
+    decoder = OpenAIDecoder(max_event_size=10)
+    for _ in range(12):
+        assert decoder.feed(b"<") == []
+    assert "a body of more than 10 bytes" in str(decoder.error)
     assert decoder.close() == []
 
 

@@ -33,6 +33,19 @@ _DEMO_PATHS = {
 _MAX_STEPS = 20
 
 
+class _Model(OpenAITransport):
+    """A model that is asked from the command line."""
+
+    def about_key(self, has_one: bool) -> str:
+        """What to do where the key is not taken, with what the program has.
+
+        Args:
+            has_one: whether one was sent.
+        """
+        where = f"OPENAI_API_KEY (for {BASE_URL} only) or --header 'Authorization: Bearer KEY'"
+        return f"Is the key right? It is from {where}." if has_one else f"Give a key by {where}."
+
+
 @contextmanager
 def endpoint(options: ChatOptions) -> Iterator[str]:
     """The URL to talk to; without one, and without a model, a demo runs for the time of the block.
@@ -65,7 +78,7 @@ async def open_chat(options: ChatOptions, url: str) -> AsyncIterator[AsyncChatSe
     """
     async with AsyncExitStack() as stack:
         if options.openai is not None:
-            transport = OpenAITransport(
+            transport = _Model(
                 options.openai, base_url=url, headers=options.headers, body=options.body
             )
             stack.push_async_callback(transport.aclose)

@@ -7,36 +7,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, cast
+from urllib.parse import quote
 
 import httpx
 from typing_extensions import TypedDict, Unpack
 
-from usechat.engine.exchange import ChatRequest
-from usechat.errors import (
-    CallbackError,
-    HTTPStatusError,
-    InvalidArgumentError,
-    StreamProtocolError,
-)
+from usechat.engine.exchange import ChatRequest, RequestOptions
+from usechat.errors import HTTPStatusError, InvalidArgumentError, StreamProtocolError
 from usechat.model.chunks import UIMessageChunk
 from usechat.model.json import loads
 from usechat.model.messages import printable
 from usechat.model.tools import ToolDefinition
 from usechat.transport.failures import place
 from usechat.transport.http import HttpTransport
-from usechat.transport.openai_messages import chat_messages
+from usechat.transport.openai_messages import chat_messages, tool_call_ids
 from usechat.transport.options import (
     Body,
     Headers,
     HistoryFunction,
+    HttpOptions,
     PreparedRequest,
     SendRequest,
+    check_options,
 )
 from usechat.transport.reconnecting import ReconnectingReply
 from usechat.transport.reply import HttpReply
-from usechat.wire.openai import error_words
+from usechat.transport.requests import RequestWriter
+from usechat.wire.decoder import Decoder
+from usechat.wire.openai import OpenAIDecoder, error_words
 
 BASE_URL = "https://api.openai.com/v1"
 """Where OpenAI's own API is."""
@@ -44,6 +44,11 @@ BASE_URL = "https://api.openai.com/v1"
 _KEY = "OPENAI_API_KEY"
 _PATH = "/chat/completions"
 _SHOWN = 500
+
+# What is shorter is none, and would be found in every other word.
+_SHORTEST_SECRET = 8
+# Headers and fields of a URL's query that hold none.
+_HARMLESS = ("accept", "content-type", "user-agent", "api-version")
 
 
 class OpenAIOptions(TypedDict, total=False):
@@ -106,14 +111,19 @@ class OpenAITransport:
             raise InvalidArgumentError(f"OpenAITransport has no {', '.join(sorted(unknown))}.")
         self.model = model
         self._base_url = base_url
-        self._is_openai = base_url.rstrip("/") == BASE_URL
+        self._system = system
+        user = cast("HttpOptions", {"protocol": "openai", **options})
+        check_options(user)
+        self._writer = _Writer(_api(base_url), user)
+        http = user.copy()
+        # The writer has seen to these: the request brings all.
+        http["headers"], http["body"], http["history"] = {}, {}, "all"
+        http["prepare_send_request"] = _as_given
+        self._http = _Http(_api(base_url), **http)
+        self._is_openai = _is_openai(base_url)
+        self._key = _checked_key("api_key", api_key)
         if api_key is None and self._is_openai:
-            api_key = os.environ.get(_KEY)
-        # No method of this: the one would hold the other, and both be collected late.
-        writer = _Writer(model, system, _checked_key(api_key))
-        self._http = HttpTransport(
-            _api(base_url), protocol="openai", prepare_send_request=writer.prepare, **options
-        )
+            self._key = _checked_key(_KEY, os.environ.get(_KEY))
         self.require_finish = self._http.require_finish
 
     def __repr__(self) -> str:
@@ -140,20 +150,32 @@ class OpenAITransport:
             TransportError: there is no reply.
             InvalidArgumentError: the request cannot be sent.
         """
-        asked = _Asked(request.tools)
-        options = replace(request.options, metadata=asked)
+        asked = await self._writer.asked(request)
+        headers = dict(asked.headers)
+        if self._key:
+            headers.setdefault("authorization", f"Bearer {self._key}")
+        options = RequestOptions(headers=headers, body=self._body(asked, request.tools))
+        secrets = _secrets(self._key, asked.headers, self._base_url)
         try:
             reply = await self._http.send_messages(replace(request, options=options))
-        except CallbackError:
-            if asked.unsendable is not None:  # it is none of the user's functions that raised
-                raise asked.unsendable from None
-            raise
         except HTTPStatusError as error:
             refused = error
         else:
-            return OpenAIReply(reply, asked.secrets)
+            return OpenAIReply(reply, secrets)
         # Not in the block above: the error would keep the other, in which the key may be.
-        raise self._said(refused, asked.secrets)
+        raise self._said(refused, secrets, any("auth" in h or "key" in h for h in headers))
+
+    def _body(self, asked: SendRequest, tools: tuple[ToolDefinition, ...]) -> dict[str, Any]:
+        own: dict[str, Any] = {
+            "model": self.model,
+            "messages": chat_messages(asked.messages, self._system),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if tools:
+            own["tools"] = [_tool(tool) for tool in tools]
+        body = {**own, **asked.body}
+        return {name: value for name, value in body.items() if value is not None}
 
     async def reconnect_to_stream(self, request: ChatRequest) -> None:
         """There is no reply to go on with: the API keeps none.
@@ -166,7 +188,9 @@ class OpenAITransport:
         """Close the client, if it is the transport's own."""
         await self._http.aclose()
 
-    def _said(self, error: HTTPStatusError, secrets: tuple[str, ...]) -> HTTPStatusError:
+    def _said(
+        self, error: HTTPStatusError, secrets: tuple[str, ...], has_key: bool
+    ) -> HTTPStatusError:
         """An answer that is no reply, in its own words and without what is secret."""
         status, body = error.status_code, _without(error.body, secrets)
         headers = {name: _without(value, secrets) for name, value in error.headers.items()}
@@ -177,10 +201,16 @@ class OpenAITransport:
             words = _without(_words(body), secrets) or "it does not say why."
             message = f"{message.partition(' answered ')[0]} answered {status} {reason}: {words}"
         if status == 401:
-            message = f"{message} {self._about_key(bool(secrets))}"
+            end = "" if message.endswith((".", "!", "?")) else "."
+            message = f"{message}{end} {self.about_key(has_key)}"
         return HTTPStatusError(message, status, headers, body)
 
-    def _about_key(self, has_one: bool) -> str:
+    def about_key(self, has_one: bool) -> str:
+        """What to do where the key is not taken.
+
+        Args:
+            has_one: whether one was sent.
+        """
         if has_one:
             return f"Is the key right (api_key=, {_KEY} or a header)?"
         if self._is_openai:
@@ -188,49 +218,52 @@ class OpenAITransport:
         return f"Give a key as api_key= ({_KEY} is sent to {BASE_URL} only)."
 
 
-class _Writer:
-    """Writes requests as the API reads them.
+class _Writer(RequestWriter):
+    """Puts together what a request is about."""
 
-    Args:
-        model: its name.
-        system: what it is told first.
-        key: the key; empty: none.
-    """
-
-    def __init__(self, model: str, system: str | None, key: str) -> None:
-        self._model = model
-        self._system = system
-        self._key = key
-
-    def prepare(self, asked: SendRequest) -> PreparedRequest:
-        """The headers and the body of a request.
+    async def asked(self, request: ChatRequest) -> SendRequest:
+        """What the user wants sent: the history, the headers and the fields of the body.
 
         Args:
-            asked: what it is about.
+            request: what to send.
 
         Raises:
-            InvalidArgumentError: a file cannot be sent; it is kept for who has asked.
+            InvalidArgumentError: an option is of a wrong type.
+            CallbackError: a function of the user's raised.
         """
-        ours: _Asked = asked.request_metadata
-        try:
-            messages = chat_messages(asked.messages, self._system)
-        except InvalidArgumentError as error:
-            ours.unsendable = error
-            raise
-        own: dict[str, Any] = {
-            "model": self._model,
-            "messages": messages,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if ours.tools:
-            own["tools"] = [_tool(tool) for tool in ours.tools]
-        headers = dict(asked.headers)
-        if self._key:
-            headers.setdefault("authorization", f"Bearer {self._key}")
-        ours.note(self._key, headers)
-        body = {**own, **asked.body}
-        return {"headers": headers, "body": {k: v for k, v in body.items() if v is not None}}
+        return await self._assemble(request, await self._messages(request.messages))
+
+
+class _Http(HttpTransport):
+    """Reads replies with what the request says: its body is whole."""
+
+    def _decoder(self, response: httpx.Response, request: ChatRequest) -> Decoder:
+        return OpenAIDecoder(
+            self._max_event_size,
+            used_ids=tool_call_ids(request.messages),
+            offered=_offered(request),
+        )
+
+
+def _as_given(asked: SendRequest) -> PreparedRequest:
+    return {"body": asked.body}
+
+
+def _offered(request: ChatRequest) -> tuple[str, ...]:
+    """The names of the tools that a request offers; none where one has no name that we know."""
+    names = [tool.name for tool in request.tools]
+    tools = (request.options.body or {}).get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        of = (
+            tool.get(str(tool.get("type")), tool.get("function"))
+            if isinstance(tool, dict)
+            else None
+        )
+        name = of.get("name") if isinstance(of, dict) else None
+        if not isinstance(name, str):
+            return ()
+        names.append(name)
+    return tuple(dict.fromkeys(names))
 
 
 class OpenAIReply:
@@ -271,44 +304,36 @@ class OpenAIReply:
         await self._reply.aclose()
 
 
-@dataclass(slots=True)
-class _Asked:
-    """What goes with one request through the transport.
-
-    Attributes:
-        tools: what the model may call.
-        secrets: what no error may repeat.
-        unsendable: why the history cannot be sent.
-    """
-
-    tools: tuple[ToolDefinition, ...]
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    unsendable: InvalidArgumentError | None = None
-
-    def note(self, key: str, headers: Mapping[str, str]) -> None:
-        """Remember what is secret: the key, and what the user's headers bring.
-
-        Args:
-            key: the transport's.
-            headers: the request's.
-        """
-        credentials = (headers.get(name) for name in ("authorization", "api-key", "x-api-key"))
-        tokens = [str(value).rpartition(" ")[2] for value in credentials if value]
-        # One may be the begin of another.
-        self.secrets = tuple(sorted(filter(None, {key, *tokens}), key=len, reverse=True))
-
-
-def _must_be_text(**arguments: Any) -> None:
-    for name, value in arguments.items():
+def _must_be_text(model: Any, base_url: Any) -> None:
+    for name, value, what in (("model", model, "a name"), ("base_url", base_url, "a URL")):
         if not isinstance(value, str) or not value.strip():
-            raise InvalidArgumentError(f"{name}: expected text, got {type(value).__name__}.")
+            got = repr(value) if isinstance(value, str) else type(value).__name__
+            raise InvalidArgumentError(f"{name}: expected {what}, got {got}.")
 
 
-def _checked_key(key: str | None) -> str:
+def _checked_key(name: str, key: str | None) -> str:
+    key = key.strip() if isinstance(key, str) else key
     # It is not repeated.
     if not (key is None or (isinstance(key, str) and key.isascii() and key.isprintable())):
-        raise InvalidArgumentError("api_key: expected text in ASCII, without line breaks.")
-    return (key or "").strip()
+        raise InvalidArgumentError(f"{name}: expected text in ASCII, without line breaks.")
+    return key or ""
+
+
+def _secrets(key: str, headers: Mapping[str, Any], base_url: str) -> tuple[str, ...]:
+    """What no error may repeat: the key, and what the user's headers and URL bring."""
+    url = httpx.URL(base_url)
+    fields = [*headers.items(), *url.params.multi_items()]
+    values = [str(value) for name, value in fields if name.lower() not in _HARMLESS]
+    values += [key, url.password, *(value.rpartition(" ")[2] for value in values)]
+    values += [quote(value, safe="") for value in values]
+    # One may be the begin of another.
+    return tuple(sorted({v for v in values if len(v) >= _SHORTEST_SECRET}, key=len, reverse=True))
+
+
+def _is_openai(base_url: str) -> bool:
+    """Whether a URL is that of OpenAI's own API, however it is written."""
+    url, own = httpx.URL(_api(base_url)), httpx.URL(_api(BASE_URL))
+    return all(getattr(url, n) == getattr(own, n) for n in ("scheme", "host", "port", "path"))
 
 
 def _api(base_url: str) -> str:

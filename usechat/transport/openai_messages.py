@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -15,10 +16,11 @@ from urllib.parse import unquote_to_bytes
 from usechat.engine.partial_json import parse_partial_json
 from usechat.engine.tool_rounds import NO_RESULT
 from usechat.errors import InvalidArgumentError
-from usechat.model.json import dumps_whole
+from usechat.model.json import dumps_whole, loads
 from usechat.model.messages import UIMessage, printable, text_of_parts
-from usechat.model.parts import FilePart, StepStartPart, TextPart, ToolCallPart
+from usechat.model.parts import FilePart, ReasoningPart, StepStartPart, TextPart, ToolCallPart
 from usechat.transport.failures import place
+from usechat.wire.openai import REASONING_FIELDS
 
 DENIED = "The user did not allow this tool call."
 """The output of a call that was not approved, for the model."""
@@ -35,12 +37,27 @@ _AUDIO = {
     "audio/mp3": "mp3",
 }
 
+_TEXT = re.compile(
+    r"text/.*|.*\+(json|xml|yaml)|application/(x-)?(json|jsonl|ndjson|json5|xml|xml-dtd|yaml|toml|"
+    r"javascript|ecmascript|typescript|sh|csh|perl|python|ruby|httpd-php|sql|graphql|tex|latex)"
+)
+
+# UTF-32 before UTF-16, whose mark it begins with.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
 
 def chat_messages(messages: Iterable[UIMessage], system: str | None = None) -> list[dict[str, Any]]:
     """The history in the API's form.
 
-    Reasoning, sources, data and what the provider itself has run are left out. Each tool call is
-    followed by its result, whatever became of it.
+    Sources, data and what the provider itself has run are left out; so is reasoning, but where it
+    led to tool calls and came under a name of its own: DeepSeek wants it back then. Each tool call
+    is followed by its result, whatever became of it.
 
     Args:
         messages: the history.
@@ -109,6 +126,7 @@ class _Block:
 
     def __init__(self) -> None:
         self.text = ""
+        self.reasoning: dict[str, str] = {}
         self.calls: list[Any] = []
 
     def messages(self, ids: _Ids) -> list[dict[str, Any]]:
@@ -119,6 +137,7 @@ class _Block:
         answer = {
             "role": "assistant",
             "content": self.text or None,
+            **self.reasoning,
             "tool_calls": [_call(call_id, part) for call_id, part in named],
         }
         results = [
@@ -137,6 +156,11 @@ def _assistant(message: UIMessage, ids: _Ids) -> list[dict[str, Any]]:
             if blocks[-1].calls:
                 blocks.append(_Block())
             blocks[-1].text += printable(part.text)
+        elif isinstance(part, ReasoningPart):
+            name = _kept(part.provider_metadata).get("field")
+            if name in REASONING_FIELDS:
+                before = blocks[-1].reasoning.get(name, "")
+                blocks[-1].reasoning[name] = before + printable(part.text)
         elif isinstance(part, ToolCallPart) and not part.provider_executed:
             blocks[-1].calls.append(part)
     return [made for block in blocks for made in block.messages(ids)]
@@ -144,7 +168,18 @@ def _assistant(message: UIMessage, ids: _Ids) -> list[dict[str, Any]]:
 
 def _call(call_id: str, part: Any) -> dict[str, Any]:
     function = {"name": printable(part.tool_name), "arguments": _arguments(part)}
-    return {"id": call_id, "type": "function", "function": function}
+    call = {"id": call_id, "type": "function", "function": function}
+    for metadata in (part.call_provider_metadata, part.result_provider_metadata):
+        extra = _kept(metadata).get("extraContent")
+        if isinstance(extra, dict):  # Gemini refuses a call without it
+            call["extra_content"] = loads(dumps_whole(extra).decode())
+    return call
+
+
+def _kept(metadata: Any) -> dict[str, Any]:
+    """What the decoder has noted for the way back."""
+    kept = (metadata or {}).get("openai")
+    return kept if isinstance(kept, dict) else {}
 
 
 def _arguments(part: ToolCallPart) -> str:
@@ -203,9 +238,8 @@ def _file(part: FilePart) -> dict[str, Any]:
     if media_type in _AUDIO:
         data = base64.b64encode(_content(part, head)).decode()
         return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO[media_type]}}
-    if media_type.startswith("text/") or media_type.endswith(("/json", "+json")):
-        text = _decoded(_content(part, head), f"{part.media_type};{head[1]}")
-        return _text(f"The file {name}:\n\n{text}")
+    if _TEXT.fullmatch(media_type):
+        return _text(f"The file {name}:\n\n{_decoded(part, head)}")
     return {"type": "file", "file": {"filename": name, "file_data": printable(part.url)}}
 
 
@@ -223,10 +257,21 @@ def _content(part: FilePart, head: re.Match[str]) -> bytes:
         ) from error
 
 
-def _decoded(data: bytes, said: str) -> str:
-    """The text of a file, in the charset that it says; UTF-8 where it says none that is known."""
-    charset = re.search(r"charset=\"?([\w.:+-]+)", said, re.IGNORECASE)
+def _decoded(part: FilePart, head: re.Match[str]) -> str:
+    """The text of a file: its mark says the charset, or the media type; else it is UTF-8."""
+    data = _content(part, head)
+    said = re.search(r"charset=\"?([\w.:+-]+)", f"{part.media_type};{head[1]}", re.IGNORECASE)
+    charset = next(
+        (name for mark, name in _MARKS.items() if data.startswith(mark)),
+        said[1] if said else "UTF-8",
+    )
     try:
-        return data.decode(charset[1] if charset else "utf-8-sig", "replace")
-    except (LookupError, ValueError):
-        return data.decode("utf-8-sig", "replace")
+        try:
+            return data.decode(charset)
+        except LookupError:  # nobody knows that charset
+            return data.decode()
+    except ValueError:
+        raise InvalidArgumentError(
+            f"The file {printable(part.filename or 'file')} cannot be sent: it is no text in "
+            f"{charset}. Save it as UTF-8, or name its charset: text/plain;charset=windows-1252."
+        ) from None

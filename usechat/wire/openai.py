@@ -6,12 +6,12 @@ in their own way is named where it is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from usechat.errors import StreamProtocolError
 from usechat.model.chunks import STREAM_DONE, UIMessageChunk
-from usechat.model.json import dumps
+from usechat.model.json import dumps, loads
 from usechat.wire.event_stream import EventStreamDecoder, parse, shown
 from usechat.wire.openai_calls import ToolCalls, UnfitError, text_in
 from usechat.wire.sse import DEFAULT_MAX_EVENT_SIZE, SSEDecoder
@@ -21,6 +21,7 @@ _Chunks = list[UIMessageChunk]
 _FINISH_REASONS = {
     "stop": "stop",
     "length": "length",
+    "model_length": "length",  # Mistral's
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
     "content_filter": "content-filter",
@@ -28,9 +29,8 @@ _FINISH_REASONS = {
 _CUT = ("length", "content-filter")
 
 # DeepSeek and older versions of vLLM; Ollama, OpenRouter and newer ones. Some send both, the same.
-_REASONING = ("reasoning_content", "reasoning")
-
-_REFUSAL = {"providerMetadata": {"openai": {"refusal": True}}}
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+"""The names that reasoning has; a part's metadata say which: some servers want it back."""
 
 # The index of a call in the deprecated form, which has none.
 _FUNCTION_CALL = -1
@@ -40,13 +40,15 @@ class OpenAIDecoder(EventStreamDecoder):
     """Decodes the events of a chat completion to the chunks of a UI message stream.
 
     Only the first choice is read. Tool calls become available at the end of the reply: until
-    then nobody knows whether their arguments are whole. Events without choices are skipped.
+    then nobody knows whether their arguments are whole. Events without choices are skipped. A
+    body that is JSON, and no stream, is read as the whole reply.
 
     Args:
         max_event_size: the most characters that one event may hold.
         events: as for ``EventStreamDecoder``.
         used_ids: the ids of the tool calls in the history; a call that comes with one of them,
             or with none, gets another.
+        offered: the names of the tools that the model may call; empty: nobody knows.
     """
 
     protocol = "openai"
@@ -57,15 +59,37 @@ class OpenAIDecoder(EventStreamDecoder):
         events: SSEDecoder | None = None,
         *,
         used_ids: frozenset[str] = frozenset(),
+        offered: Collection[str] = (),
     ) -> None:
         super().__init__(max_event_size, events)
+        self._max_size = max_event_size
+        self._is_stream = False
+        self._body: bytearray | None = None  # of what is no stream
         self._begun = False
         self._over = False
         self._open: tuple[str, str] | None = None  # the kind and the id of the part that is open
         self._parts = 0
-        self._calls = ToolCalls(used_ids)
+        self._calls = ToolCalls(used_ids, offered)
         self._finish_reason: str | None = None
         self._usage: Mapping[str, Any] | None = None
+
+    def feed(self, piece: bytes) -> _Chunks:
+        """Take a piece of the body; return the chunks that it completed.
+
+        Args:
+            piece: bytes as they came, of any length.
+        """
+        start = piece.lstrip()[:1]
+        if start and not self._is_stream and self._body is None:
+            self._is_stream = start not in (b"{", b"[", b"<")  # no line of a stream begins so
+            self._body = None if self._is_stream else bytearray()
+        if self._body is None:
+            return super().feed(piece)
+        if self.error is None:
+            self._body += piece[: self._max_size + 1 - len(self._body)]
+            if len(self._body) > self._max_size:
+                self.error = _no_stream(f"a body of more than {self._max_size} bytes", self._body)
+        return []
 
     def read_one(self, data: str) -> _Chunks:
         """The chunks of one event.
@@ -96,16 +120,36 @@ class OpenAIDecoder(EventStreamDecoder):
 
     def close(self) -> _Chunks:
         """The body ended cleanly. Some servers leave out ``[DONE]``."""
-        if self.error is not None or self._over or self._finish_reason is None:
+        is_end = self._finish_reason is not None or self._body is not None
+        if self.error is not None or self._over or not is_end:
             return []
         try:
-            chunks = self._end()
+            chunks = self._end() if self._body is None else self._whole(bytes(self._body))
         except StreamProtocolError as error:
             error.position = self.position
             self.error = error
             return []
         self.position += len(chunks)
         return chunks
+
+    def _whole(self, body: bytes) -> _Chunks:
+        """The chunks of a reply that came in one piece."""
+        try:
+            value = loads(body.decode())
+        except ValueError:
+            raise _no_stream("no JSON either", body) from None
+        said = error_words(value)
+        if said is not None:
+            raise _no_stream(f"an error: {said.rstrip('. ')}", b"")
+        choices = value.get("choices") if isinstance(value, dict) else None
+        if not isinstance(choices, list) or not all(isinstance(c, dict) for c in choices):
+            raise _no_stream("JSON that is no completion", body)
+        whole = [{**choice, "delta": choice.get("message")} for choice in choices]
+        try:
+            chunks = self._completion({**value, "choices": whole})
+        except UnfitError as error:
+            raise _no_stream(f"an odd completion: {error}", body) from None
+        return chunks if self._over else [*chunks, *self._end(), STREAM_DONE]
 
     def _completion(self, value: Mapping[str, Any]) -> _Chunks:
         choices = value["choices"]
@@ -117,7 +161,7 @@ class OpenAIDecoder(EventStreamDecoder):
         for choice in choices:
             if not isinstance(choice, dict):
                 raise UnfitError("a choice is no object")
-            if choice.get("index") in (0, None):
+            if choice.get("index") in (0, None) and not self._over:
                 chunks += self._choice(choice)
         self._begun = True
         return chunks
@@ -131,13 +175,17 @@ class OpenAIDecoder(EventStreamDecoder):
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self._finish_reason = _FINISH_REASONS.get(reason, "other")
-        thought = next((t for t in (text_in(delta, name) for name in _REASONING) if t), "")
-        return [
-            *self._more("reasoning", thought),
-            *self._more("text", text_in(delta, "content")),
-            *self._more("refusal", text_in(delta, "refusal")),
-            *self._tool_calls(delta),
-        ]
+        chunks: _Chunks = []
+        for kind, text, said in _texts(delta):
+            chunks += self._more(kind, text, said)
+        chunks += self._tool_calls(delta)
+        wrong = error_words(choice)
+        if wrong is None and reason == "error":
+            wrong = "The server ended the reply with an error, and does not say which."
+        if wrong is not None:
+            self._over = True
+            chunks.append({"type": "error", "errorText": wrong})
+        return chunks
 
     def _end(self) -> _Chunks:
         """The reply is complete: so are its tool calls."""
@@ -154,17 +202,15 @@ class OpenAIDecoder(EventStreamDecoder):
 
     # ---------------------------------------------------------------- text
 
-    def _more(self, kind: str, text: str) -> _Chunks:
+    def _more(self, kind: str, text: str, said: Mapping[str, Any] | None) -> _Chunks:
         """More of a part; a part of another kind ends here."""
-        if not text:
-            return []
         chunks: _Chunks = []
         shape = "reasoning" if kind == "reasoning" else "text"
         if self._open is None or self._open[0] != kind:
             chunks = self._end_part()
             self._parts += 1
             self._open = (kind, f"{shape}-{self._parts}")
-            metadata = _REFUSAL if kind == "refusal" else {}
+            metadata = {} if said is None else {"providerMetadata": {"openai": said}}
             chunks.append({"type": f"{shape}-start", "id": self._open[1], **metadata})
         return [*chunks, {"type": f"{shape}-delta", "id": self._open[1], "delta": text}]
 
@@ -209,6 +255,40 @@ def error_words(value: Any) -> str | None:
         return None
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) and message else dumps(error).decode()
+
+
+def _texts(delta: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any] | None]]:
+    """The text in a delta: of which kind of part it is, and what the part's metadata say."""
+    for name in REASONING_FIELDS:
+        if isinstance(delta.get(name), str) and delta[name]:
+            yield "reasoning", delta[name], {"field": name}
+            break
+    content = delta.get("content")
+    for item in content if isinstance(content, list) else ():  # Mistral's
+        if isinstance(item, dict) and item.get("type") in ("text", "thinking"):
+            text = _text_of(item.get(item["type"]))
+            if text:
+                yield ("text" if item["type"] == "text" else "reasoning"), text, None
+    if not isinstance(content, list) and text_in(delta, "content"):
+        yield "text", delta["content"], None
+    if isinstance(delta.get("refusal"), str) and delta["refusal"]:
+        yield "refusal", delta["refusal"], {"refusal": True}
+
+
+def _text_of(value: Any) -> str:
+    """Text, or the text of a list of items."""
+    items = [{"text": value}] if isinstance(value, str) else value
+    texts = [i.get("text") for i in items if isinstance(i, dict)] if isinstance(items, list) else []
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _no_stream(what: str, body: bytes | bytearray) -> StreamProtocolError:
+    start = shown(body[:1000].decode("utf-8", "replace"))
+    return StreamProtocolError(
+        f"The server answered with no event stream, but with {what}. Is the URL right? Mostly "
+        f"base_url ends in /v1.{' It begins: ' if start else ''}{start}",
+        chunk=start or None,
+    )
 
 
 def _unreadable(why: str, data: str) -> StreamProtocolError:

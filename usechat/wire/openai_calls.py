@@ -5,7 +5,7 @@ Servers differ in what tells one call from another: its index, its id, or nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from usechat.errors import StreamProtocolError
@@ -33,6 +33,7 @@ class _Call:
         id: the one that it has here; it has none until its name has come.
         name: the tool.
         pieces: what came of the arguments.
+        extra: what the server wants back with the call; None: nothing.
     """
 
     def __init__(self, wire_id: str) -> None:
@@ -40,6 +41,7 @@ class _Call:
         self.id = ""
         self.name = ""
         self.pieces: list[str] = []
+        self.extra: Mapping[str, Any] | None = None
         self._looks = 0
 
     def arguments(self) -> str:
@@ -57,10 +59,12 @@ class ToolCalls:
 
     Args:
         used_ids: ids that none of them may have.
+        offered: the names of the tools that there are; empty: nobody knows.
     """
 
-    def __init__(self, used_ids: frozenset[str]) -> None:
+    def __init__(self, used_ids: frozenset[str], offered: Collection[str] = ()) -> None:
         self._used = set(used_ids)
+        self._offered = offered
         self._made = 0
         self._all: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
@@ -85,6 +89,8 @@ class ToolCalls:
         arguments = _arguments(function.get("arguments"))
         name = text_in(function, "name")
         call = self._call_of(piece, name, arguments)
+        if isinstance(piece.get("extra_content"), dict):  # Gemini's signature of its thoughts
+            call.extra = piece["extra_content"]
         chunks: _Chunks = []
         if name and not call.name:
             call.name = name
@@ -109,7 +115,7 @@ class ToolCalls:
         chunks: _Chunks = []
         for call in self._all:
             if call.name:
-                chunks.append(_input(call, is_cut))
+                chunks.append(_input(call, is_cut, self._offered))
             elif call.pieces:
                 said = shown(call.arguments())
                 raise StreamProtocolError(
@@ -119,7 +125,7 @@ class ToolCalls:
 
     def _call_of(self, piece: Mapping[str, Any], name: str, arguments: str) -> _Call:
         """The call that a piece belongs to; a new one where it begins one."""
-        index, wire_id = piece.get("index"), text_in(piece, "id")
+        index, wire_id = piece.get("index"), _id_in(piece)
         has_index = isinstance(index, int) and not isinstance(index, bool)
         if has_index:
             call = self._by_index.get(index)  # type: ignore[arg-type]
@@ -145,6 +151,8 @@ class ToolCalls:
         each piece are told from those that repeat an id by what the arguments are.
         """
         if wire_id and call.wire_id and wire_id != call.wire_id:
+            return True
+        if name and call.name and name != call.name and not wire_id:
             return True
         return bool(name) and _is_object(arguments) and call.is_whole()
 
@@ -179,6 +187,14 @@ def text_in(value: Mapping[str, Any], name: str) -> str:
     return text
 
 
+def _id_in(piece: Mapping[str, Any]) -> str:
+    """The id of a call; some servers count."""
+    given = piece.get("id")
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    return given if isinstance(given, str) else ""
+
+
 def _arguments(value: Any) -> str:
     """A piece of arguments as text; some servers send the value itself."""
     if value is None:
@@ -197,12 +213,19 @@ def _delta(call: _Call, text: str) -> UIMessageChunk:
     return {"type": "tool-input-delta", "toolCallId": call.id, "inputTextDelta": text}
 
 
-def _input(call: _Call, is_cut: bool) -> UIMessageChunk:
+def _input(call: _Call, is_cut: bool, offered: Collection[str]) -> UIMessageChunk:
     """The input of a call, or what is wrong with it."""
     chunk: UIMessageChunk = {"toolCallId": call.id, "toolName": call.name}
+    if call.extra is not None:
+        chunk["providerMetadata"] = {"openai": {"extraContent": call.extra}}
     text = call.arguments()
+    if offered and call.name not in offered:
+        said = f"There is no tool {call.name!r}. There are: {', '.join(offered)}."
+        return {"type": "tool-input-error", **chunk, "input": text, "errorText": said}
     try:
         value = loads(text) if text.strip() or is_cut else {}
+        if value is None:  # what some models write for no arguments
+            value = {}
         if not isinstance(value, dict):
             raise ValueError("another value")
     except ValueError as error:
