@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -634,17 +635,20 @@ async def test_the_cancellation_arrives_as_it_is(endless: Endless) -> None:
         caught.clear()
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_task_that_is_cancelled_without_anyio(endless: Endless) -> None:
-    for kind in ("function", "generator", "function_async", "generator_async", "raising"):
-        call = Call(getattr(endless, kind))
-        endless.begun.clear()
-        task = asyncio.ensure_future(call.run())
-        await asyncio.to_thread(endless.begun.wait, 10)
-        task.cancel()
-        await asyncio.wait([task])
-        assert call.stopped or kind == "raising"
-        assert task.cancelled() or kind == "raising"
+# Python 3.10 cannot tell this from a task that the tool awaits; a round's tasks have scopes.
+if sys.version_info >= (3, 11):
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_a_task_that_is_cancelled_without_anyio(endless: Endless) -> None:
+        for kind in ("function", "generator", "function_async", "generator_async", "raising"):
+            call = Call(getattr(endless, kind))
+            endless.begun.clear()
+            task = asyncio.ensure_future(call.run())
+            await asyncio.to_thread(endless.begun.wait, 10)
+            task.cancel()
+            await asyncio.wait([task])
+            assert call.stopped or kind == "raising"
+            assert task.cancelled() or kind == "raising"
 
 
 async def test_a_call_that_is_stopped_while_approval_is_decided(endless: Endless) -> None:
