@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from usechat.engine.partial_json import parse_partial_json
+from usechat.engine.repairing import NO_ANSWER
 from usechat.engine.tool_rounds import NO_RESULT
 from usechat.errors import InvalidArgumentError
 from usechat.model.json import dumps_whole, loads
@@ -201,7 +202,7 @@ def _result(part: ToolCallPart) -> str:
     if part.state == "output-denied" or (approval is not None and approval.approved is False):
         reason = printable(approval.reason or "") if approval is not None else ""
         return f"{DENIED} The reason: {reason}" if reason else DENIED
-    return NO_RESULT
+    return NO_ANSWER if part.state == "approval-requested" else NO_RESULT
 
 
 # ------------------------------------------------------------------------ the user's
