@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai_server import Refused, check
 
-from usechat.engine.repairing import NO_RESULT
+from usechat.engine.repairing import NO_ANSWER
+from usechat.engine.tool_rounds import NO_RESULT
 from usechat.errors import InvalidArgumentError
 from usechat.model.messages import UIMessage
 from usechat.transport.openai_messages import DENIED, chat_messages, tool_call_ids
@@ -278,7 +279,7 @@ def test_what_came_with_a_call_goes_back_with_it(kept: str) -> None:
         ),
         ("approval-responded", {"approval": {"id": "x", "approved": False}}, DENIED),
         ("approval-responded", {"approval": {"id": "x", "approved": True}}, NO_RESULT),
-        ("approval-requested", {"approval": {"id": "x"}}, NO_RESULT),
+        ("approval-requested", {"approval": {"id": "x"}}, NO_ANSWER),
         ("input-available", {}, NO_RESULT),
         ("input-streaming", {}, NO_RESULT),
     ],
