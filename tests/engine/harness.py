@@ -269,6 +269,10 @@ class Chat:
         self.run(self.engine.opened(exchange, response))
         return exchange
 
+    def nothing_to_resume(self, exchange: Exchange | None = None) -> None:
+        """Let the running resume hear that there is no reply."""
+        self.run(self.engine.nothing_to_resume(exchange or self.exchange))
+
     def receive(self, *chunks: Chunk | list[Chunk], exchange: Exchange | None = None) -> None:
         """Let chunks come in; errors that they are end the exchange, as in the driver."""
         if exchange is None:

@@ -265,7 +265,7 @@ def test_a_resume_wins_over_what_on_finish_begins_when_another_resume_ends() -> 
     chat.receive(text("1"))
     turn = chat.resume()
     assert ([t.outcome for t in made], chat.exchange.turn) == (["stopped"], turn)
-    chat.engine.nothing_to_resume(chat.exchange)
+    chat.nothing_to_resume()
     assert (turn.outcome, chat.status) == ("completed", "ready")
 
 

@@ -161,7 +161,7 @@ def test_what_comes_for_an_exchange_that_is_over_is_dropped() -> None:
     chat.finish(old)
     chat.fail(GONE, old)
     chat.run(chat.engine.end_cancelled(old))
-    chat.engine.nothing_to_resume(old)
+    chat.nothing_to_resume(old)
     assert (chat.dump(), chat.status) == before
     assert chat.calls == []
     assert old.received == 3
@@ -187,7 +187,7 @@ def test_a_resume_changes_nothing_until_there_is_a_reply() -> None:
 def test_nothing_to_resume_is_no_error_and_calls_nobody() -> None:
     chat = Chat(user(), callbacks={"on_finish": lambda _: None})
     turn = chat.resume()
-    chat.engine.nothing_to_resume(chat.exchange)
+    chat.nothing_to_resume()
     assert (turn.outcome, turn.message, chat.status, chat.calls) == ("completed", None, "ready", [])
     assert chat.engine.exchange is None
 
@@ -198,7 +198,7 @@ def test_nothing_to_resume_clears_an_error() -> None:
     chat.fail(GONE)
     chat.resume()
     assert chat.status == "error"
-    chat.engine.nothing_to_resume(chat.exchange)
+    chat.nothing_to_resume()
     assert (chat.status, chat.error) == ("ready", None)
 
 

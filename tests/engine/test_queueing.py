@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from usechat.engine.events import QueueChanged, TurnFinished
@@ -368,3 +370,40 @@ def test_a_closed_chat_sends_nothing_that_waited() -> None:
     chat.close()
     with pytest.raises(ChatClosedError):
         chat.send_now("id-3")
+
+
+def test_a_message_goes_when_the_call_that_it_waited_for_is_taken_away() -> None:
+    chat = queueing(user(), assistant(call("input-available")))
+    turn = chat.send("second")
+    chat.set_messages(user())
+    assert (turn.queued, chat.texts()) == (False, ["user: Hi", "user: second"])
+    assert chat.status == "submitted"
+
+
+@pytest.mark.parametrize("end", [Chat.nothing_to_resume, lambda chat: chat.fail(GONE)])
+def test_a_message_behind_a_turn_that_nobody_awaits_goes_after_a_resume_of_nothing(
+    end: Callable[[Chat], None],
+) -> None:
+    chat = queueing()
+    first = chat.send("first")
+    second = chat.send("second")
+    first.abandoned = True
+    chat.resume()
+    assert (first.outcome, second.queued, chat.engine.queue.paused) == ("stopped", True, False)
+    end(chat)
+    assert (second.queued, chat.exchange.turn) == (False, second)
+
+
+def test_on_finish_takes_a_message_back_that_is_about_to_go() -> None:
+    def take_back(_: object) -> None:
+        for message in chat.engine.queue.messages:
+            chat.engine.remove_queued_message(message.id)
+
+    chat = queueing(callbacks={"on_finish": take_back})
+    first = chat.send("first")
+    chat.receive(text("1"))
+    second = chat.send("second")
+    first.abandoned = True
+    third = chat.send("third")
+    assert [turn.outcome for turn in (first, second, third)] == ["stopped", "dropped", "dropped"]
+    assert (chat.texts(), chat.status) == (["user: first", "assistant: 1"], "ready")

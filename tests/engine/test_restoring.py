@@ -307,7 +307,7 @@ SCRIPTS = {
             lambda chat: chat.engine.clear_error(),
             on("resume"),
             on("resume"),
-            lambda chat: chat.engine.nothing_to_resume(chat.exchange),
+            on("nothing_to_resume"),
         ),
     ),
 }

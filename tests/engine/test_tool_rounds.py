@@ -9,9 +9,10 @@ import pytest
 
 from usechat.engine.answers import ApprovalResponse, ToolOutput
 from usechat.engine.events import MessagesReplaced, PartUpdated, StatusChanged, TurnFinished
-from usechat.engine.exchange import RequestOptions
+from usechat.engine.exchange import RequestOptions, TurnState
 from usechat.engine.tool_round import ToolRound, ToolRun
 from usechat.engine.tool_rounds import NO_RESULT, TOO_LATE
+from usechat.engine.turn_text import TurnText
 from usechat.errors import CallbackError, ChatBusyError, DispatchError
 from usechat.model.tools import ToolDefinition
 
@@ -423,22 +424,24 @@ def test_back_to_a_whole_state_no_call_runs() -> None:
 
 
 def test_a_call_that_asks_waits_and_the_turn_does_not() -> None:
-    chat = called()
+    chat = called(text("Let me see."), CALLED)
     turn = chat.round.turn
     chat.events()
     approval = chat.ask()
     assert (turn.outcome, chat.status) == ("completed", "ready")
     assert chat.states() == ["approval-requested"]
-    assert chat.events(PartUpdated, MessagesReplaced) == [PartUpdated("a1", 1)]
+    assert chat.events(PartUpdated, MessagesReplaced) == [PartUpdated("a1", 2)]
     mine = RequestOptions({"x": "y"})
     allowed = chat.run(chat.engine.add_answer(ApprovalResponse(approval, True), mine))
-    assert (allowed.over, chat.status, chat.running().approved) == (False, "submitted", True)
+    assert (allowed.over, chat.status, chat.running().approved) == (False, "streaming", True)
     assert chat.states() == ["approval-responded"]
+    assert TurnText(allowed).take() == ""  # what stands before the call is the earlier turn's
     chat.end("sun")
     assert chat.exchange.turn is allowed
     assert chat.exchange.request.options is mine
     chat.reply(STEP, text("Sunny."))
     assert allowed.outcome == "completed"
+    assert TurnText(allowed).take() == "Sunny."
     assert chat.messages[-1].tool_parts[0].approval.approved is True
 
 
@@ -517,6 +520,129 @@ def test_an_approval_of_a_history_that_was_loaded() -> None:
     assert chat.running().input == {"city": "Rome"}
     chat.end()
     assert chat.exchange.turn is turn
+
+
+def test_an_approval_takes_the_place_of_a_resume_without_an_answer() -> None:
+    asked = call("approval-requested", input={}, approval={"id": "ap1"})
+    chat = ToolChat(user(), assistant(asked))
+    resume = chat.resume()
+    turn = chat.approve()
+    assert (resume.outcome, turn.over, chat.states()) == ("stopped", False, ["approval-responded"])
+    assert chat.running().approved
+
+
+def test_a_refusal_is_the_end_of_a_call_while_a_resume_has_no_answer() -> None:
+    asked = call("approval-requested", input={}, approval={"id": "ap1"})
+    chat = ToolChat(user(), assistant(asked))
+    resume = chat.resume()
+    turn = chat.approve(False)
+    assert (resume.outcome, chat.states()) == ("stopped", ["output-denied"])
+    assert chat.exchange.turn is turn
+
+
+# ---------------------------------------------------- callbacks that take part
+
+
+def test_on_finish_allows_a_call_of_an_earlier_turn() -> None:
+    asked = call("approval-requested", input={}, approval={"id": "ap1"})
+    turns: list[TurnState] = []
+    allow = {"on_finish": lambda _: turns.append(chat.approve()) if not turns else None}
+    chat = ToolChat(user(), assistant(asked), callbacks=allow)
+    turn = chat.send(None)
+    chat.reply(text("Hm"))
+    assert (turn.outcome, turns[0].over, chat.engine.busy) == ("completed", False, True)
+    assert chat.round.turn is turns[0]
+    chat.end()
+    chat.reply(STEP, text("Sunny."))
+    assert (turns[0].outcome, chat.status) == ("completed", "ready")
+
+
+def test_on_finish_answers_the_call_that_runs_and_the_turn_goes_on() -> None:
+    chat = ToolChat(callbacks={"on_finish": lambda _: chat.output("sun")})
+    turn = chat.send()
+    chat.reply(start("a1"), CALLED)
+    assert chat.exchange.turn is turn
+    assert (turn.over, turn.requests, chat.status) == (False, 2, "submitted")
+    chat.reply(STEP, text("Sunny."))
+    assert (turn.outcome, turn.requests, chat.status) == ("completed", 2, "ready")
+
+
+def test_on_error_answers_the_call_that_runs_and_the_turn_has_failed() -> None:
+    def broken(_: object) -> None:
+        raise ValueError("broken")
+
+    calls = {"on_finish": broken, "on_error": lambda _: chat.output("sun")}
+    chat = ToolChat(callbacks=calls)
+    turn = chat.send()
+    chat.reply(start("a1"), CALLED)
+    assert (turn.outcome, chat.engine.work, chat.status) == ("error", None, "error")
+    assert chat.states() == ["output-available"]
+
+
+# ------------------------------------------------------------ resumed replies
+
+
+def ended_call(**fields: Any) -> dict[str, Any]:
+    ended = call("output-available", input={"city": "Rome"}, output="sun")
+    return assistant({"type": "step-start"}, {**ended, **fields})
+
+
+def test_a_call_of_a_reply_that_is_sent_again_does_not_run_again() -> None:
+    chat = ToolChat(user(), ended_call(), max_steps=1)
+    chat.resume()
+    chat.receive(start("a1"), CALLED)
+    assert chat.states() == ["input-available"]
+    chat.events()
+    chat.receive(finish())
+    chat.finish()
+    assert (chat.engine.round, chat.states()) == (None, ["output-available"])
+    assert chat.reply_parts()[1]["output"] == "sun"
+    assert chat.events(PartUpdated) == [PartUpdated("a1", 1)]
+
+
+def test_a_call_that_was_stopped_does_not_run_again() -> None:
+    chat = called()
+    chat.resume()
+    assert chat.states() == ["output-error"]
+    chat.reply(start("a1"), CALLED)
+    assert (chat.engine.round, chat.states()) == (None, ["output-error"])
+    assert chat.exchange.request.messages[-1].parts[1].error_text == NO_RESULT
+
+
+def test_a_call_that_waits_for_the_user_still_does() -> None:
+    chat = called()
+    approval = chat.ask()
+    turn = chat.resume()
+    chat.reply(start("a1"), CALLED)
+    assert (turn.outcome, chat.engine.round) == ("completed", None)
+    assert chat.states() == ["approval-requested"]
+    assert not chat.approve(id=approval).over
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        ended_call(toolCallId="c0"),
+        ended_call(input={"city": "Oslo"}),
+        ended_call(type="tool-other"),
+        assistant({"type": "step-start"}, call("input-available", input={"city": "Rome"})),
+        assistant({"type": "step-start"}, call("input-streaming", input={"city": "Rome"})),
+        user(id="u2"),
+    ],
+    ids=["another id", "another input", "another tool", "waits", "streams", "no reply"],
+)
+def test_another_call_of_a_resumed_reply_runs(before: dict[str, Any]) -> None:
+    chat = ToolChat(user(), before)
+    chat.resume()
+    chat.reply(start("a1"), CALLED)
+    assert chat.running().input == {"city": "Rome"}
+
+
+def test_what_a_new_reply_calls_with_an_older_id_runs() -> None:
+    chat = ToolChat(user(), ended_call())
+    chat.send("Again")
+    chat.reply(start("a2"), CALLED)
+    assert chat.running().message_index == 3
 
 
 def test_an_id_that_cannot_be_made_ends_the_turn() -> None:

@@ -146,6 +146,10 @@ class ChatCore:
         """What there is to be done now, for whoever drives the chat."""
         return self.round if self.exchange is None else self.exchange
 
+    def _is_working(self, turn: TurnState) -> bool:
+        """Whether what there is to be done now is this turn's."""
+        return self.work is not None and self.work.turn is turn
+
     @property
     def step_limit(self) -> int | None:
         """How many requests one turn may make; None: any number."""

@@ -38,27 +38,43 @@ class Endings(Exchanges):
     def _finish(self, exchange: Exchange) -> Steps[None]:
         turn, reason = exchange.turn, exchange.draft.finish_reason
         self._resumable = None
+        self._keep_ends(exchange)
         self._end(exchange)
         interrupted = reason == "interrupted"
         if interrupted or not self._begin_round(exchange):
             self._set_status("settle", None)
         self._note_interruption(exchange)
-        goes_on, before = False, self._stops
+        before = self._stops
         try:
             yield from self._call_on_finish(exchange)
             stops = self._stops
-            if not interrupted and stops == before and self.round is None:
-                goes_on = yield from self._go_on(turn)
+            free = self.work is None and not turn.over
+            if free and not interrupted and stops == before:
+                yield from self._go_on(turn)
         except CallbackError as error:
             yield from self._finish_failed(turn, error)
             return
-        if goes_on or self.round is not None:
+        if self._is_working(turn):
             return
         self._close_turn(turn, outcome_of(exchange, self.require_finish))
         if interrupted:
             self._pause()
         else:
             yield from self.settle_queue(stops)
+
+    def nothing_to_resume(self, exchange: Exchange) -> Steps[None]:
+        """There is no running reply.
+
+        Args:
+            exchange: the resume.
+        """
+        if exchange.over:
+            return
+        self._resumable = None
+        self._end(exchange)
+        self._set_status("settle", None)
+        self._close_turn(exchange.turn, "completed")
+        yield from self.settle_queue()
 
     def fail(self, exchange: Exchange, error: Exception) -> Steps[None]:
         """The exchange failed; what came before stays.
@@ -70,11 +86,7 @@ class Endings(Exchanges):
         if exchange.over:
             return
         is_disconnect = isinstance(error, ConnectionBrokenError)
-        if not exchange.connecting:
-            if is_disconnect:
-                self._resumable = exchange.draft
-            elif self._resumable is exchange.draft:
-                self._resumable = None
+        self._note_resumable(exchange, is_disconnect)
         try:
             yield from self._call("on_error", error)
         except CallbackError as from_callback:
@@ -93,6 +105,21 @@ class Endings(Exchanges):
         if exchange.approval is not None and self._pending_approval is None:
             self._pending_approval = exchange.draft.id
         self._close_turn(exchange.turn, "error", error)
+        if exchange.connecting:
+            yield from self.settle_queue()  # a resume that failed is no reason to wait
+
+    def _note_resumable(self, exchange: Exchange, is_disconnect: bool) -> None:
+        """Remember what a resume goes on with: a reply whose connection broke."""
+        if exchange.connecting:
+            return
+        if is_disconnect:
+            self._resumable = exchange.draft
+        elif self._resumable is exchange.draft:
+            self._resumable = None
+
+    @abstractmethod
+    def _keep_ends(self, exchange: Exchange) -> None:
+        """Give calls that a resumed reply has brought again the end that they have had."""
 
     @abstractmethod
     def _begin_round(self, exchange: Exchange) -> bool:
@@ -104,7 +131,9 @@ class Endings(Exchanges):
             yield from self._call("on_error", error)
         except CallbackError as from_callback:
             logger.exception("on_error raised", exc_info=from_callback.__cause__)
-        if self.exchange is None:
+        if self.exchange is not None and self.exchange.turn is turn:
+            self._end(self.exchange)  # on_error has let it go on, and nobody has asked yet
+        if self.work is None or self._is_working(turn):
             self._set_status("fail", error)
         self._pause()
         self._close_turn(turn, "error", error)
@@ -157,25 +186,24 @@ class Endings(Exchanges):
         elif not failed:
             self._interrupted -= {exchange.draft.id}
 
-    def _go_on(self, turn: TurnState) -> Steps[bool]:
+    def _go_on(self, turn: TurnState) -> Steps[None]:
         """Send the messages again where the conversation goes on by itself."""
         stops = self._stops
         if self.callbacks.send_automatically_when is None and is_cut(turn.exchange):
-            return False  # asked again, it would be cut again
+            return  # asked again, it would be cut again
         wanted = yield from self._should_send(None)
         last = self.history.last()
         if not wanted or stops != self._stops or self.work is not None or last is None:
-            return False
+            return
         if turn.exchange is not None and self._would_repeat(turn.exchange, last):
             # The same request would bring the same reply, for ever.
             self._close_turn(turn, "incomplete")
-            return False
+            return
         if self.step_limit is not None and turn.requests >= self.step_limit:
             turn.limit_reached = True
             logger.warning("A turn ended after %d requests (max_steps).", turn.requests)
-            return False
+            return
         self.begin(turn, "submit-message", last.id)
-        return True
 
     def _would_repeat(self, exchange: Exchange, last: UIMessage) -> bool:
         """Whether to send now is to ask for the same again: the reply changed nothing."""

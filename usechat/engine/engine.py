@@ -161,6 +161,8 @@ class ChatEngine(Restoring):
         """
         self.check_open()
         if isinstance(answer, ApprovalResponse):
+            if self.exchange is not None and not self.busy and self._would_run(answer):
+                yield from self._end_running()  # a resume without an answer yet is in the way
             turn = self._run_approved(answer, options)
             if turn is not None:
                 return turn
@@ -227,7 +229,7 @@ class ChatEngine(Restoring):
         waiting = self.queue.entry_of(turn)
         if waiting is not None:
             self.remove_queued_message(waiting.message.id)
-        elif self.work is not None and self.work.turn is turn:
+        elif self._is_working(turn):
             yield from self.stop()
 
     def set_messages(
@@ -250,6 +252,7 @@ class ChatEngine(Restoring):
         self.history.replace_all(messages)
         self._given_up |= waiting_calls(self.history.last()) - known
         self._changed()
+        yield from self.settle_queue()  # what messages waited for may be gone
         return True
 
     def clear_error(self) -> None:

@@ -139,19 +139,6 @@ class Exchanges(ChatCore, ABC):
         if index is not None:
             self.history.stand_in(exchange, index)
 
-    def nothing_to_resume(self, exchange: Exchange) -> None:
-        """There is no running reply.
-
-        Args:
-            exchange: the resume.
-        """
-        if exchange.over:
-            return
-        self._resumable = None
-        self._end(exchange)
-        self._set_status("settle", None)
-        self._close_turn(exchange.turn, "completed")
-
     def receive(self, exchange: Exchange, chunk: UIMessageChunk) -> Steps[None] | None:
         """Apply a chunk.
 

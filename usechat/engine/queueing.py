@@ -137,6 +137,8 @@ class Queueing(Repairing):
             yield from self._send_history(deferred)
         elif self.queue and (skip_wait or not self._waits_for_user()):
             yield from self._end_running()
+            if not self.queue:
+                return  # a callback has taken it
             self._repair()
             entry = self.queue.next()
             self._changed()

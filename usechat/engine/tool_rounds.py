@@ -1,7 +1,8 @@
 """Tool calls that run on this side, between two exchanges: the turn goes on when they have ended.
 
 The calls of a reply begin when it is complete: a server that runs a tool of the same name itself,
-or wants it approved, has said so by then.
+or wants it approved, has said so by then. An approval is the user's to give, whoever asked for it:
+the call runs here then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from usechat.engine.answers import (
     answered_at,
 )
 from usechat.engine.automatic import calls_of_last_step
+from usechat.engine.draft import wire_form
 from usechat.engine.endings import Endings, is_cut, outcome_of
 from usechat.engine.events import PartUpdated
 from usechat.engine.exchange import Exchange, Outcome, RequestOptions, Steps, TurnState
@@ -46,7 +48,23 @@ class ToolRounds(Endings):
         ]
         if runs:
             self.round = ToolRound(exchange.turn, runs)
+            self._set_status("run", None)
         return bool(runs)
+
+    def _keep_ends(self, exchange: Exchange) -> None:
+        """Give calls that a resumed reply has brought again the end that they have had.
+
+        They are not to run twice: a payment would be made again.
+        """
+        last = exchange.request.messages[-1:] if exchange.request.trigger == "resume-stream" else ()
+        had = {part.tool_call_id: part for message in last for part in message.tool_parts}
+        for part in exchange.draft.calls():
+            again = part.build()
+            before = had.get(again.tool_call_id)
+            if before is not None and self._runs_here(again) and _is_repeated(again, before):
+                part.replace(wire_form(before))
+                exchange.emit(PartUpdated(exchange.draft.id, part.index))
+                self.history.written()
 
     def _runs_here(self, part: AnyToolPart) -> bool:
         return not part.provider_executed and part.tool_name in self.tools
@@ -107,7 +125,7 @@ class ToolRounds(Endings):
         round.over, self.round = True, None
         turn, stops = round.turn, self._stops
         try:
-            goes_on = yield from self._go_on(turn)
+            yield from self._go_on(turn)
         except CallbackError as error:
             yield from self._finish_failed(turn, error)
             return
@@ -115,7 +133,7 @@ class ToolRounds(Endings):
             # A callback was left by more than an error (an interrupt): nobody goes on from here.
             self._close_turn(turn, "stopped")
             raise
-        if goes_on:
+        if self._is_working(turn):
             return
         if self.work is None:
             self._set_status("settle", None)
@@ -174,24 +192,35 @@ class ToolRounds(Endings):
     def _run_approved(self, answer: ApprovalResponse, options: RequestOptions) -> TurnState | None:
         """Run a call that the user has allowed; None: it is not for this side to run, or too late.
 
-        It joins the calls that run, or else is a turn of its own.
+        It joins the calls that run, and goes on with their turn's options, or else is a turn of
+        its own.
         """
-        own = self._own_call(answer) if answer.approved else None
-        if own is None or self.exchange is not None or own[0] != len(self.history) - 1:
+        if self.exchange is not None or not self._would_run(answer):
             return None
+        own = self._own_call(answer)
+        assert own is not None
         message_index, part_index, part = own
         if self.round is None:
             turn = TurnState(options)
+            turn.first_part = len(self.history.at(message_index).parts)
             self._open_turns[turn] = None
             self.round = ToolRound(turn)
-            self._set_status("submit", None)
+            self._set_status("run", None)
         run = _run_of(part, message_index, part_index, approved=True)
         self.round.runs.append(run)
         self._put(self.round, run, answer)
         return self.round.turn
 
+    def _would_run(self, answer: ApprovalResponse) -> bool:
+        """Whether an approval lets a call run on this side, if nothing else runs."""
+        own = self._own_call(answer) if answer.approved else None
+        return own is not None and own[0] == len(self.history) - 1
+
     def _without_server(self, answer: ApprovalResponse) -> Answer:
-        """What an approval comes to that no server has asked for, where nothing is run of it."""
+        """What an answer to an approval comes to where nothing is run of it.
+
+        For a tool of this side's that is its end, whoever has asked: no server runs it.
+        """
         own = self._own_call(answer)
         if own is None:
             return answer
@@ -206,6 +235,13 @@ class ToolRounds(Endings):
                 if isinstance(part, AnyToolPart) and answer.matches(part):
                     return (message_index, part_index, part) if self._runs_here(part) else None
         return None
+
+
+def _is_repeated(part: AnyToolPart, before: AnyToolPart) -> bool:
+    """Whether a call that waits is one that did so no longer: models use ids again."""
+    had = (before.tool_name, before.input)
+    waits = part.state == "input-available" and before.state != "input-streaming"
+    return waits and before.state != part.state and had == (part.tool_name, part.input)
 
 
 def _run_of(part: AnyToolPart, message_index: int, part_index: int, approved: bool) -> ToolRun:

@@ -59,7 +59,7 @@ def opened(engine: ChatEngine, exchange: Exchange, reply: Reply | None) -> Steps
         reply: what ``ask`` gave.
     """
     if reply is None:
-        engine.nothing_to_resume(exchange)
+        yield from engine.nothing_to_resume(exchange)
         return
     head: Response | None = getattr(reply, "response", None)
     yield from engine.opened(exchange, head)
