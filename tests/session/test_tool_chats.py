@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -19,6 +20,9 @@ from tests.session.tool_replies import (
 )
 from usechat import (
     AsyncChatSession,
+    AsyncTurn,
+    ChatBusyError,
+    PartUpdated,
     ToolContext,
 )
 from usechat.testing import ScriptedTransport
@@ -50,6 +54,95 @@ async def test_a_tool_that_reads_and_sends() -> None:
         assert outputs(turn.message) == [["input-available"]]
         await made[0]
         assert [m.text for m in chat.messages] == ["Hi", "First.", "Then", "Second."]
+
+
+async def test_what_a_tool_sends_is_awaited_by_who_awaits_its_turn() -> None:
+    replies = [calls(call("note")), answer("First."), answer("Second.")]
+    async with chatting(*replies, when_busy="queue") as chat:
+
+        @chat.tool
+        async def note(ctx: ToolContext) -> None:
+            ctx.chat.send_message("Then")
+
+        await chat.send_message("Hi")
+        assert [m.text for m in chat.messages] == ["Hi", "First.", "Then", "Second."]
+        assert chat.status == "ready"
+
+
+ACTIONS: dict[str, Callable[[AsyncChatSession], Any]] = {
+    "stop": lambda chat: chat.stop(),
+    "send_message": lambda chat: chat.send_message("Then"),
+    "set_messages": lambda chat: chat.set_messages([]),
+    "clear_error": lambda chat: chat.clear_error(),
+    "remove_queued_message": lambda chat: chat.remove_queued_message("?"),
+    "input": lambda chat: chat.handle_input_change("text"),
+    "submit": lambda chat: chat.submit(),
+    "tool": lambda chat: chat.tool(answer),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+async def test_an_action_on_another_thread_is_refused_before_it_changes_anything(
+    action: Callable[[AsyncChatSession], Any],
+) -> None:
+    async with chatting(calls(call("act")), answer(), when_busy="queue", input="Text") as chat:
+
+        @chat.tool
+        def act(ctx: ToolContext) -> list[str]:
+            with pytest.raises(ChatBusyError, match="thread of the event loop"):
+                action(ctx.chat)
+            return [message.text for message in ctx.chat.messages]
+
+        with anyio.fail_after(PATIENCE):
+            turn = await chat.send_message("Hi")
+        assert outputs(turn.message) == [["Hi", ""]]
+        assert (turn.outcome, chat.input) == ("completed", "Text")
+        assert ([tool.name for tool in chat.tools], chat.queued_messages) == (["act"], ())
+
+
+async def test_a_task_that_an_observer_of_a_tool_begins_is_no_tool() -> None:
+    async with anyio.create_task_group() as tasks:
+        chat = chatting(calls(call("show")), answer(), throttle=0)
+        outcomes: list[str | None] = []
+
+        @chat.tool
+        async def show() -> AsyncIterator[int]:
+            yield 1
+            yield 2
+
+        async def outcome(turn: AsyncTurn) -> None:
+            outcomes.append((await turn).outcome)
+
+        @chat.on(PartUpdated)
+        def begin(_: PartUpdated) -> None:
+            tasks.start_soon(outcome, turn)
+
+        async with chat:
+            turn = chat.send_message("Hi")
+            await turn
+    assert set(outcomes) == {"completed"}
+
+
+async def test_a_tool_of_a_chat_within_a_tool_cannot_wait_for_the_outer_turn() -> None:
+    turns: list[AsyncTurn] = []
+    inner = chatting(calls(call("ask_outer")), answer("Inner."))
+    outer = chatting(calls(call("ask_inner")), answer("Outer."))
+
+    @inner.tool
+    async def ask_outer() -> str:
+        return (await turns[0]).text
+
+    @outer.tool
+    async def ask_inner() -> str:
+        turn = await inner.send_message("Hi")
+        return str(outputs(turn.message)[0])
+
+    async with inner, outer:
+        turns.append(outer.send_message("Hi"))
+        with anyio.fail_after(PATIENCE):
+            await turns[0]
+    assert turns[0].text == "Outer."
+    assert outputs(turns[0].message)[0].startswith("ChatBusyError: ")
 
 
 @pytest.mark.parametrize("what", ["its own", "one that is queued"])

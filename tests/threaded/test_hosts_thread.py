@@ -236,8 +236,10 @@ def wait(turn: Turn) -> None:
     assert turn.wait().text == "Hello there"
 
 
-def take_events(turn: Turn) -> None:
-    text = "".join(e.text for e in turn.events() if isinstance(e, TextDelta))
+def take_events(turn: Turn, began: Callable[[], object] = lambda: None) -> None:
+    events = turn.events()
+    began()
+    text = "".join(e.text for e in events if isinstance(e, TextDelta))
     assert text == "Hello there"
 
 
@@ -264,13 +266,24 @@ def test_the_hosts_thread_flushes_while_it_waits(
     assert host.most == 1
 
 
-@WAITS
+@pytest.mark.parametrize("use", [iterate, take_result, wait])
 def test_elsewhere_they_only_wait(use: Callable[[Turn], None]) -> None:
     threads = Threads()
     with hosted(ALL, ALL, throttle=0) as (chat, host):
         threads.watch(chat)
         for _ in range(2):
             use(chat.send_message("Hi"))
+    assert {ident for seen in threads.seen.values() for ident in seen} == {host.thread.ident}
+
+
+def test_elsewhere_they_take_events_from_then_on() -> None:
+    threads, began = Threads(), threading.Event()
+    with hosted(ALL, ALL, throttle=0) as (chat, host):
+        threads.watch(chat)
+        chat.on(StatusChanged, lambda _: told(began))  # before that, nothing of the text is told
+        for _ in range(2):
+            began.clear()
+            take_events(chat.send_message("Hi"), began.set)
     assert {ident for seen in threads.seen.values() for ident in seen} == {host.thread.ident}
 
 

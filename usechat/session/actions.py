@@ -250,7 +250,7 @@ class Actions(SessionBase[TurnT]):
             approval_id: the approval, ``part.approval.id``.
             approved: yes or no.
             reason: why, for the model.
-            request: see ``RequestArguments``.
+            request: see ``RequestArguments``; not used where the call joins others that run.
         """
         if not isinstance(approved, bool):
             raise InvalidArgumentError(f"approved={approved!r}: expected True or False.")

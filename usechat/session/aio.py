@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
@@ -20,6 +21,8 @@ from usechat.session.async_turn import AsyncTurn
 from usechat.session.driver import Driver, Host
 from usechat.session.flush import FlushTimer
 from usechat.session.toolbox import is_tool_of
+
+T = TypeVar("T")
 
 
 class AsyncChatSession(Actions[AsyncTurn]):
@@ -124,11 +127,27 @@ class AsyncChatSession(Actions[AsyncTurn]):
         turn = self._turns.get(id(state))
         if turn is None:
             turn = self._turns[id(state)] = AsyncTurn(state, self)
-        in_callback = self._calling or self._delivering
+        in_callback = self._calling or self._delivering or is_tool_of(self._engine.work)
         if in_callback and self._driver.task is not None and not state.over:
             turn._awaited = True
             self._adopted.append(state)
         return turn
+
+    def _run(self, steps: Steps[T]) -> T:
+        self._check_thread()
+        return super()._run(steps)
+
+    def _alone(self, function: Callable[[], T]) -> T:
+        self._check_thread()
+        return super()._alone(function)
+
+    def _check_thread(self) -> None:
+        """Refuse a thread that is not the loop's: what waits there could not be woken from it."""
+        if self._driver.thread not in (None, threading.get_ident()):
+            raise ChatBusyError(
+                "This is not the thread of the event loop that moves the chat on. Make the tool "
+                "async, use loop.call_soon_threadsafe or anyio.from_thread, or use ChatSession."
+            )
 
     def _call(self, call: Any) -> Any:
         self._calling += 1

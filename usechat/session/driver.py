@@ -6,6 +6,7 @@ a time, until the own turn is over. Between two steps no scope is open and nothi
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -64,6 +65,8 @@ class Driver:
         self._claims: Counter[TurnState] = Counter()
         self.task: int | None = None
         """The task that is moving the chat on."""
+        self.thread: int | None = None
+        """The thread of the loop on which the chat was moved on last."""
 
     def claim(self, turn: TurnState) -> None:
         """Somebody waits for a turn, and will move it on.
@@ -140,7 +143,7 @@ class Driver:
             await self._next_progress()
 
     async def _move(self, turn: TurnState, work: Exchange | ToolRound, read: Reading) -> None:
-        self.task = anyio.get_current_task().id
+        self.task, self.thread = anyio.get_current_task().id, threading.get_ident()
         self._work = work
         work.turn.abandoned = False  # somebody cares, if only for what comes after it
         try:

@@ -25,10 +25,15 @@ class _Mark:
 
     A loop keeps the last timers that were cancelled, and with them contexts: emptied, this holds
     no session.
+
+    Args:
+        round: whose call it is.
+        outer: the mark of the tool that waits for this chat, if one does.
     """
 
-    def __init__(self, round: ToolRound) -> None:
+    def __init__(self, round: ToolRound, outer: _Mark | None) -> None:
         self.round: ToolRound | None = round
+        self.outer = outer
 
 
 _tool: ContextVar[_Mark | None] = ContextVar("usechat_tool", default=None)
@@ -41,7 +46,11 @@ def is_tool_of(work: object) -> bool:
         work: what runs in a chat.
     """
     mark = _tool.get()
-    return work is not None and mark is not None and mark.round is work
+    while mark is not None and work is not None:
+        if mark.round is work:
+            return True
+        mark = mark.outer
+    return False
 
 
 class Toolbox:
@@ -141,12 +150,12 @@ class ToolRunner:
             raise failures[0]
 
     async def _run_one(self, round: ToolRound, run: ToolRun, failures: list[BaseException]) -> None:
-        mark = _Mark(round)
+        mark = _Mark(round, _tool.get())
         _tool.set(mark)
         context = ToolContext(self._chat, run.tool_call_id, threading.Event())
         self._contexts[run] = context
         self.tell_stopped()  # it may be over since before there was a context to tell
-        report = partial(self._report, round, run)
+        report = partial(self._report, round, run, mark)
         try:
             with anyio.CancelScope() as self._scopes[run]:
                 await run_tool(self._tools[run.tool_name], run.input, context, run.approved, report)
@@ -159,7 +168,9 @@ class ToolRunner:
             del self._scopes[run], self._contexts[run]
             self._wake.set()
 
-    async def _report(self, round: ToolRound, run: ToolRun, report: ToolReport) -> None:
+    async def _report(
+        self, round: ToolRound, run: ToolRun, mark: _Mark, report: ToolReport
+    ) -> None:
         engine, call_id = self._engine, run.tool_call_id
         steps: Callable[[], Steps[None]]
         if isinstance(report, Preliminary):
@@ -172,4 +183,8 @@ class ToolRunner:
             steps = partial(engine.tool_ended, round, run, answer)
         else:
             steps = partial(engine.tool_asks, round, run)
-        await self._apply(round, steps, report)
+        _tool.set(mark.outer)  # observers are no tool, nor are the tasks that they begin
+        try:
+            await self._apply(round, steps, report)
+        finally:
+            _tool.set(mark)

@@ -12,7 +12,8 @@ class ToolContext:
     """The call, for a function that has a parameter with this annotation.
 
     Attributes:
-        chat: the session.
+        chat: the session. A plain function runs in a thread: there it may use a ``ChatSession``,
+            and of an ``AsyncChatSession`` only look at the state.
         tool_call_id: the call.
         stopped: set when the call's result is no longer wanted.
     """
