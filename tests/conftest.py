@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,22 @@ ALLOWED_SKIPS = Path(__file__).parent / "allowed_skips.txt"
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def quick_collections() -> Iterator[None]:
+    """What was there before is nobody's garbage: the collections after each test skip it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def collected(quick_collections: None) -> Iterator[None]:
+    """What a test has left behind warns now, and warnings are errors."""
+    yield
+    gc.collect()
 
 
 def allowed_skips() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -14,7 +13,9 @@ from tests.session.tool_replies import (
     call,
     calls,
     outputs,
+    scripted,
     states,
+    weather,
 )
 from usechat import (
     AsyncChatSession,
@@ -22,25 +23,8 @@ from usechat import (
     ServerError,
     Tool,
 )
-from usechat.testing import ScriptedTransport
 
 pytestmark = pytest.mark.anyio
-
-OF_THE_CALLER: ContextVar[str] = ContextVar("OF_THE_CALLER", default="nobody")
-
-
-def weather(city: str = "Rome") -> str:
-    """What it is like.
-
-    Args:
-        city: where.
-    """
-    return f"sun in {city}"
-
-
-def scripted(*replies: Any, **options: Any) -> ScriptedTransport:
-    return ScriptedTransport(replies, **options)
-
 
 # -------------------------------------------------------- what is not called
 

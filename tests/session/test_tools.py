@@ -21,7 +21,9 @@ from tests.session.tool_replies import (
     call,
     calls,
     outputs,
+    scripted,
     states,
+    weather,
 )
 from usechat import (
     AsyncChatSession,
@@ -30,24 +32,11 @@ from usechat import (
     Tool,
     ToolContext,
 )
-from usechat.testing import FakeServer, ScriptedTransport
+from usechat.testing import FakeServer
 
 pytestmark = pytest.mark.anyio
 
 OF_THE_CALLER: ContextVar[str] = ContextVar("OF_THE_CALLER", default="nobody")
-
-
-def weather(city: str = "Rome") -> str:
-    """What it is like.
-
-    Args:
-        city: where.
-    """
-    return f"sun in {city}"
-
-
-def scripted(*replies: Any, **options: Any) -> ScriptedTransport:
-    return ScriptedTransport(replies, **options)
 
 
 # ------------------------------------------------------------ what is called

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from usechat import UIMessage
-from usechat.testing import text_reply
+from usechat.testing import ScriptedTransport, text_reply
 
 PATIENCE = 10  # seconds; whoever waits longer waits for something that does not come
 
@@ -39,6 +39,11 @@ def answer(text: str = "Done.") -> list[Chunk]:
     return [{"type": "start"}, *text_reply(text)[1:]]
 
 
+def scripted(*replies: Any) -> ScriptedTransport:
+    """A backend that gives these."""
+    return ScriptedTransport(replies)
+
+
 def states(message: UIMessage | None) -> list[str]:
     """The states of its tool calls."""
     return [] if message is None else [part.state for part in message.tool_parts]
@@ -48,6 +53,15 @@ def outputs(message: UIMessage | None) -> list[Any]:
     """The outputs of its tool calls, or their errors."""
     parts = () if message is None else message.tool_parts
     return [part.error_text if part.state == "output-error" else part.output for part in parts]
+
+
+def weather(city: str = "Rome") -> str:
+    """What it is like.
+
+    Args:
+        city: where.
+    """
+    return f"sun in {city}"
 
 
 class Held:

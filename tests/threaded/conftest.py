@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from time import monotonic
 
 import pytest
+from held_tools import Held, HeldOnLoop
 from hosting import PATIENCE
 
 import usechat.session.toolkits as toolkits
+from tests.session.tool_replies import HeldThread
 
 
 def _left() -> list[threading.Thread]:
@@ -21,17 +23,8 @@ def _left() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """What was there before is nobody's garbage: the collections after each test skip it."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
-def _no_thread_left(_quick_collections: None) -> Iterator[None]:
+def _no_thread_left(quick_collections: None) -> Iterator[None]:
     yield
     gc.collect()
     until = monotonic() + PATIENCE
@@ -58,6 +51,17 @@ def _limit() -> Iterator[None]:
 def _no_toolkit_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests of the process may have imported a toolkit; the warning has its own test."""
     monkeypatch.setattr(toolkits, "_warned", ["here"])
+
+
+@pytest.fixture(params=["async", "sync"])
+def held(request: pytest.FixtureRequest) -> Iterator[Held]:
+    """A tool that runs until it is let go; in the end its thread is over."""
+    made: Held = HeldOnLoop() if request.param == "async" else HeldThread()
+    yield made
+    if isinstance(made, HeldThread):
+        made.go.set()
+        if made.thread is not None:
+            made.thread.join(PATIENCE)
 
 
 @pytest.fixture

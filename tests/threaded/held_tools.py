@@ -7,9 +7,11 @@ import threading
 import anyio
 from hosting import PATIENCE, told
 
-from tests.session.tool_replies import HeldThread
+from tests.session.tool_replies import HeldThread, call, calls
 from usechat import ChatSession
 from usechat.session.loop_thread import running_loop_thread
+
+HELD = calls(call("hold"))
 
 
 class HeldOnLoop:

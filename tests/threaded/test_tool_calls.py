@@ -4,45 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import pytest
-from held_tools import Held, HeldOnLoop, released, stopped, usable
+from held_tools import HELD, Held, released, stopped, usable
 from hosting import PATIENCE, Asked, Host, chatting, hosted, scripted, told
 
-from tests.session.tool_replies import HeldThread, answer, call, calls, outputs, states
+from tests.session.tool_replies import answer, call, calls, outputs, states, weather
 from usechat import (
     ChatSession,
     DispatchError,
     PartUpdated,
     Tool,
     ToolContext,
+    Turn,
 )
 from usechat.engine.tool_rounds import NO_RESULT
 from usechat.session.loop_thread import running_loop_thread
 from usechat.testing import FakeServer
-
-OF_THE_CALLER: ContextVar[str] = ContextVar("OF_THE_CALLER", default="nobody")
-HELD = calls(call("hold"))
-
-
-def weather(city: str = "Rome") -> str:
-    """What it is like."""
-    return f"sun in {city}"
-
-
-@pytest.fixture(params=["async", "sync"])
-def held(request: pytest.FixtureRequest) -> Iterator[Held]:
-    """A tool that runs until it is let go; in the end its thread is over."""
-    made: Held = HeldOnLoop() if request.param == "async" else HeldThread()
-    yield made
-    if isinstance(made, HeldThread):
-        made.go.set()
-        if made.thread is not None:
-            made.thread.join(PATIENCE)
-
 
 # ------------------------------------------------------------ what is called
 
@@ -67,10 +48,11 @@ def test_a_request_says_what_there_is() -> None:
 
 
 def test_calls_are_answered_and_the_conversation_goes_on() -> None:
-    barrier, places = threading.Barrier(3), []
+    barrier = threading.Barrier(3)
+    threads: list[threading.Thread] = []
 
     def meet(n: int) -> int:
-        places.append((threading.current_thread(), OF_THE_CALLER.get()))
+        threads.append(threading.current_thread())
         barrier.wait(PATIENCE)
         return n
 
@@ -83,8 +65,7 @@ def test_calls_are_answered_and_the_conversation_goes_on() -> None:
         turn = host.ask(lambda: chat.send_message("Hi"))
         assert "".join(turn) == "Done."
         assert outputs(turn.message) == [0, 1, 2, True]
-        threads = {thread for thread, _ in places}
-        assert len(threads) == 3
+        assert len(set(threads)) == 3
         assert host.thread not in threads
         assert threading.current_thread() not in threads
         assert all(thread.daemon for thread in threads)
@@ -245,7 +226,9 @@ def test_many_chats_at_once() -> None:
 # ------------------------------------------------------------ hosts, lifetime
 
 
-def test_a_host_that_is_gone_ends_the_tools(held: Held, logged: Any) -> None:
+@contextmanager
+def left_by_its_host(held: Held) -> Iterator[Turn]:
+    """A turn whose tool runs, and whose host is gone."""
     gone = threading.Event()
     host = Host()
 
@@ -258,32 +241,24 @@ def test_a_host_that_is_gone_ends_the_tools(held: Held, logged: Any) -> None:
     turn = host.ask(lambda: chat.send_message("Hi"))
     told(held.began)
     gone.set()
-    released(held)
-    turn.wait(PATIENCE)
-    assert (turn.outcome, type(turn.error)) == ("error", DispatchError)
-    assert outputs(turn.message) in ([NO_RESULT], ["ok"])
+    yield turn
     chat.close()
     host.end()
+
+
+def test_a_host_that_is_gone_ends_the_tools(held: Held, logged: Any) -> None:
+    with left_by_its_host(held) as turn:
+        released(held)
+        turn.wait(PATIENCE)
+        assert (turn.outcome, type(turn.error)) == ("error", DispatchError)
+        assert outputs(turn.message) in ([NO_RESULT], ["ok"])
 
 
 def test_a_host_that_is_gone_is_noticed_while_a_tool_runs(held: Held, logged: Any) -> None:
-    gone = threading.Event()
-    host = Host()
-
-    def dispatch(fn: Any) -> None:
-        if gone.is_set():
-            raise RuntimeError("the window is gone")
-        host(fn)
-
-    chat = host.ask(lambda: ChatSession(scripted(HELD), dispatch=dispatch, tools=[held.hold]))
-    turn = host.ask(lambda: chat.send_message("Hi"))
-    told(held.began)
-    gone.set()
-    turn.wait(PATIENCE)  # somebody looks every second
-    assert (turn.outcome, outputs(turn.message)) == ("error", [NO_RESULT])
-    stopped(held)
-    chat.close()
-    host.end()
+    with left_by_its_host(held) as turn:
+        turn.wait(PATIENCE)  # somebody looks every second
+        assert (turn.outcome, outputs(turn.message)) == ("error", [NO_RESULT])
+        stopped(held)
 
 
 def test_the_hosts_thread_runs_flushes_while_it_waits(held: Held) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from held_tools import Held, HeldOnLoop, released, stopped, usable
+from held_tools import HELD, Held, released, stopped, usable
 from hosting import PATIENCE, chatting, elsewhere, hosted, told
 
-from tests.session.tool_replies import HeldThread, answer, call, calls, outputs, states
+from tests.session.tool_replies import HeldThread, answer, outputs, states
 from usechat import (
     ChatBusyError,
     ChatClosedError,
@@ -19,26 +18,6 @@ from usechat import (
     ToolContext,
 )
 from usechat.engine.tool_rounds import NO_RESULT
-
-OF_THE_CALLER: ContextVar[str] = ContextVar("OF_THE_CALLER", default="nobody")
-HELD = calls(call("hold"))
-
-
-def weather(city: str = "Rome") -> str:
-    """What it is like."""
-    return f"sun in {city}"
-
-
-@pytest.fixture(params=["async", "sync"])
-def held(request: pytest.FixtureRequest) -> Iterator[Held]:
-    """A tool that runs until it is let go; in the end its thread is over."""
-    made: Held = HeldOnLoop() if request.param == "async" else HeldThread()
-    yield made
-    if isinstance(made, HeldThread):
-        made.go.set()
-        if made.thread is not None:
-            made.thread.join(PATIENCE)
-
 
 # -------------------------------------------------------------------- stops
 

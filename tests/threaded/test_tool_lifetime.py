@@ -14,14 +14,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from held_tools import HELD
 from hosting import PATIENCE, Host, chatting, scripted, told
 from test_process import FORK, exit_time, run
 
 from tests.session.tool_replies import HeldThread, answer, call, calls, outputs, states
 from usechat import ChatSession
 from usechat.engine.tool_rounds import NO_RESULT
-
-HELD = calls(call("hold"))
 
 
 def test_a_session_lives_as_long_as_its_tool_runs() -> None:
@@ -100,16 +99,15 @@ def test_a_process_ends_at_once_while_a_tool_runs(kind: str, dispatch: str) -> N
 def test_a_fork_while_a_tool_runs(kind: str) -> None:
     """The parent's tool goes on; in the child its turn is stopped, all else works."""
     program = f"""
-    import anyio
-    began, go = threading.Event(), threading.Event()
+    from usechat.session.loop_thread import running_loop_thread
+    began, go, go_on_loop = threading.Event(), threading.Event(), asyncio.Event()
     def hold():
         began.set()
         go.wait(10)
         return "ok"
     async def hold_async():
         began.set()
-        while not go.is_set():
-            await anyio.sleep(0.001)
+        await go_on_loop.wait()
         return "ok"
     function = {"hold" if kind == "sync" else "hold_async"}
     tool = Tool(function, name="hold")
@@ -136,6 +134,7 @@ def test_a_fork_while_a_tool_runs(kind: str) -> None:
     os.waitpid(child, 0)
     os.close(read), os.close(write)
     go.set()
+    running_loop_thread().call(go_on_loop.set)
     turn.wait(10)
     print(said, turn.text, turn.message.tool_parts[0].output)
     chat.close()

@@ -235,6 +235,24 @@ def test_a_default_of_none_may_be_given() -> None:
     }
 
 
+class Joining(type):
+    def __or__(cls, other: Any) -> Any:
+        return bytes
+
+
+class Word(str, metaclass=Joining):
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return handler(str)
+
+
+def test_a_class_with_an_or_of_its_own_may_have_a_default_of_none() -> None:
+    def say(word: Word = None) -> None: ...  # type: ignore[assignment]
+
+    word = Tool(say).input_schema["properties"]["word"]
+    assert word == {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+
+
 class City(BaseModel):
     name: str
 

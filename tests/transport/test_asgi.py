@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -38,27 +37,11 @@ from usechat.testing import text_reply
 from usechat.transport.asgi import ASGITransport
 from usechat.wire.ui_message_stream import DONE, HEADERS, encode_chunk
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("collected")]
 
 REPLY = text_reply("Grüße \u2028 from the app", message_id="m1")
 REQUEST = ChatRequest("submit-message", "c1", (), None, RequestOptions())
 EVENTS = [*map(encode_chunk, REPLY), DONE]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """What was there before is nobody's garbage: the collections after each test skip it."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def _collected(_quick_collections: None) -> Iterator[None]:
-    """What a test has left behind warns now, and warnings are errors."""
-    yield
-    gc.collect()
 
 
 def starlette_app(answer: Callable[[Request], Any], **options: Any) -> Starlette:

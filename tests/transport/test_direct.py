@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import functools
-import gc
 import importlib.util
 import sys
 import threading
@@ -32,25 +31,9 @@ from usechat.testing import text_reply
 from usechat.transport import direct
 from usechat.transport.direct import DirectTransport
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("collected")]
 
 ODD = "Grüße \u2028 \U0001f600 data: [DONE]\n\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """What was there before is nobody's garbage: the collections after each test skip it."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def _collected(_quick_collections: None) -> Iterator[None]:
-    """What a test has left behind warns now, and warnings are errors."""
-    yield
-    gc.collect()
 
 
 async def turn_of(function: Any) -> Any:

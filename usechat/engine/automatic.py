@@ -11,61 +11,6 @@ from usechat.model.messages import UIMessage
 from usechat.model.parts import AnyToolPart, StepStartPart, TextPart, ToolCallPart
 
 
-def _last_step(messages: Sequence[UIMessage]) -> Sequence[object]:
-    """The parts of the last step of the last message, if that is an assistant's."""
-    if not messages or messages[-1].role != "assistant":
-        return ()
-    parts = messages[-1].parts
-    starts = [i for i, part in enumerate(parts) if isinstance(part, StepStartPart)]
-    return parts[starts[-1] + 1 :] if starts else parts
-
-
-def _has_output(part: ToolCallPart) -> bool:
-    return part.state == "output-error" or (
-        part.state == "output-available" and part.preliminary is not True
-    )
-
-
-def last_assistant_message_is_complete_with_tool_calls(messages: Sequence[UIMessage]) -> bool:
-    """Whether every tool call of the last step that runs here has its output.
-
-    For ``send_automatically_when``.
-
-    Args:
-        messages: the chat's messages.
-    """
-    parts = _last_step(messages)
-    calls = [
-        (index, part)
-        for index, part in enumerate(parts)
-        if isinstance(part, ToolCallPart) and not part.provider_executed
-    ]
-    if not calls:
-        return False
-    after = parts[calls[-1][0] + 1 :]
-    if any(isinstance(part, TextPart) and part.state != "done" for part in after):
-        return False
-    return all(_has_output(part) for _, part in calls)
-
-
-def last_assistant_message_is_complete_with_approval_responses(
-    messages: Sequence[UIMessage],
-) -> bool:
-    """Whether an approval of the last step was answered, and none of its tool calls waits.
-
-    For ``send_automatically_when``.
-
-    Args:
-        messages: the chat's messages.
-    """
-    calls = [part for part in _last_step(messages) if isinstance(part, ToolCallPart)]
-    answered = [part.state == "approval-responded" for part in calls]
-    return any(answered) and all(
-        is_answered or _has_output(part) or part.state == "output-denied"
-        for part, is_answered in zip(calls, answered, strict=True)
-    )
-
-
 def calls_of_last_step(message: UIMessage) -> list[tuple[int, AnyToolPart]]:
     """The tool calls of the last step of a message, with their places among its parts.
 
@@ -82,6 +27,62 @@ def calls_of_last_step(message: UIMessage) -> list[tuple[int, AnyToolPart]]:
     ]
 
 
+def _last_calls(messages: Sequence[UIMessage]) -> list[tuple[int, AnyToolPart]]:
+    """The tool calls of the last step of the last message, if that is an assistant's."""
+    if not messages or messages[-1].role != "assistant":
+        return []
+    return calls_of_last_step(messages[-1])
+
+
+def _has_output(part: ToolCallPart) -> bool:
+    return part.state == "output-error" or (
+        part.state == "output-available" and part.preliminary is not True
+    )
+
+
+def _is_settled(messages: Sequence[UIMessage], own: Container[str]) -> bool:
+    """Whether an approval of the last step was answered, and none of its tool calls waits."""
+    calls = [part for _, part in _last_calls(messages)]
+    answers = [
+        part.state == ("output-denied" if part.tool_name in own else "approval-responded")
+        for part in calls
+    ]
+    return any(answers) and all(
+        answered or _has_output(part) or part.state == "output-denied"
+        for part, answered in zip(calls, answers, strict=True)
+    )
+
+
+def last_assistant_message_is_complete_with_tool_calls(messages: Sequence[UIMessage]) -> bool:
+    """Whether every tool call of the last step that runs here has its output.
+
+    For ``send_automatically_when``.
+
+    Args:
+        messages: the chat's messages.
+    """
+    calls = [(index, part) for index, part in _last_calls(messages) if not part.provider_executed]
+    if not calls:
+        return False
+    after = messages[-1].parts[calls[-1][0] + 1 :]
+    if any(isinstance(part, TextPart) and part.state != "done" for part in after):
+        return False
+    return all(_has_output(part) for _, part in calls)
+
+
+def last_assistant_message_is_complete_with_approval_responses(
+    messages: Sequence[UIMessage],
+) -> bool:
+    """Whether an approval of the last step was answered, and none of its tool calls waits.
+
+    For ``send_automatically_when``.
+
+    Args:
+        messages: the chat's messages.
+    """
+    return _is_settled(messages, own=())
+
+
 def is_answered(messages: Sequence[UIMessage], own: Container[str]) -> bool:
     """Whether nothing of the last step waits any more, and something of it did.
 
@@ -92,17 +93,8 @@ def is_answered(messages: Sequence[UIMessage], own: Container[str]) -> bool:
         messages: the chat's messages.
         own: the names of the tools that run on this side.
     """
-    if last_assistant_message_is_complete_with_tool_calls(messages):
-        return True
-    calls = [part for part in _last_step(messages) if isinstance(part, AnyToolPart)]
-    answers = [
-        part.state == ("output-denied" if part.tool_name in own else "approval-responded")
-        for part in calls
-    ]
-    return any(answers) and all(
-        answered or _has_output(part) or part.state == "output-denied"
-        for part, answered in zip(calls, answers, strict=True)
-    )
+    complete = last_assistant_message_is_complete_with_tool_calls(messages)
+    return complete or _is_settled(messages, own)
 
 
 def _waits_for_output(part: ToolCallPart) -> bool:

@@ -156,7 +156,7 @@ class Parameters:
 
 
 class _Schema(GenerateJsonSchema):
-    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+    ignored_warning_kinds = GenerateJsonSchema.ignored_warning_kinds | {"non-serializable-default"}
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -207,7 +207,7 @@ def _field(parameter: Parameter, said: str | None) -> tuple[Any, FieldInfo]:
     if (text := _description(annotation, said)) is not None:
         options["description"] = text
     if parameter.default is None:  # what the model sees as the default, it may give
-        annotation = Optional[annotation]  # noqa: UP045 (a string has no |)
+        annotation = Optional[annotation]  # noqa: UP045 (a class may have its own |)
     if parameter.default is ...:  # pydantic's sign for: required
         options["default_factory"] = lambda: ...
     elif _has_default(parameter):
