@@ -7,6 +7,7 @@ makeRequest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from usechat.engine.core import ChatCore
 from usechat.engine.draft import Draft
@@ -21,6 +22,7 @@ from usechat.engine.exchange import (
     TurnState,
 )
 from usechat.engine.reducer import handler_of
+from usechat.engine.reducer.joining import join_deltas
 from usechat.engine.reducer.message import check_metadata, merge_metadata
 from usechat.engine.reducer.parts import update_data
 from usechat.errors import CallbackError
@@ -138,6 +140,36 @@ class Exchanges(ChatCore, ABC):
             index = len(self.history) - 1 if unfinished else None
         if index is not None:
             self.history.stand_in(exchange, index)
+
+    def receive_some(
+        self, exchange: Exchange, chunks: Sequence[UIMessageChunk], at: int, most: int
+    ) -> tuple[int, Steps[None] | None]:
+        """Apply chunks, up to one in which functions of the user's take part.
+
+        Deltas that follow each other are applied as one; where every change is recorded it is one
+        chunk at a time.
+
+        Args:
+            exchange: the exchange whose reply they came in.
+            chunks: valid chunks.
+            at: the place of the first.
+            most: how many, at most.
+
+        Returns:
+            The place of the next, and what is left to do, as ``receive`` gives it.
+
+        Raises:
+            As ``receive``.
+        """
+        end = min(at + (1 if self.records else most), len(chunks))
+        while at < end:
+            first = at
+            chunk, at = join_deltas(exchange, chunks, first, end)
+            steps = self.receive(exchange, chunk)
+            exchange.received += at - first - 1
+            if steps is not None:
+                return at, steps
+        return at, None
 
     def receive(self, exchange: Exchange, chunk: UIMessageChunk) -> Steps[None] | None:
         """Apply a chunk.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
-_HALF = re.compile("[\ud800-\udfff]")
+HALF = re.compile("[\ud800-\udfff]")
+"""One half of a surrogate pair, as JavaScript has it."""
+
+"""One half of a surrogate pair, as JavaScript has it."""
+
 _JOIN_AT = 512
 
 
@@ -46,7 +50,7 @@ class TextBuffer:
         if len(self._pieces) >= _JOIN_AT:
             self._blocks.append("".join(self._pieces))
             self._pieces.clear()
-        return delta if delta.isascii() else _HALF.sub("\ufffd", delta)
+        return delta if delta.isascii() else HALF.sub("\ufffd", delta)
 
     def _mend(self, delta: str) -> str:
         if self._half and delta:
@@ -95,7 +99,7 @@ class TextBuffer:
                 tail.append(piece)
                 held += len(piece)
         text = "".join(reversed(tail))[-missing:]
-        return text if text.isascii() else _HALF.sub("\ufffd", text)
+        return text if text.isascii() else HALF.sub("\ufffd", text)
 
     def __len__(self) -> int:
         return self.shown + len(self._half)

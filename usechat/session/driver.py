@@ -217,26 +217,27 @@ class Driver:
             self._apply(exchange, chunks)
 
     async def _read_to_end(self, turn: TurnState, exchange: Exchange, reply: Reply) -> None:
+        def take(chunks: list[UIMessageChunk]) -> bool:
+            self._apply(exchange, chunks)
+            return not (exchange.over or turn.over or self._is_left_to_others(turn, exchange))
+
         try:
-            async for chunks in reply:
-                self._apply(exchange, chunks)
-                if exchange.over or turn.over or self._is_left_to_others(turn, exchange):
-                    return
+            ended = await replies.read_into(reply, take)
         except Exception as error:
             self._host.drive(replies.failed(self._engine, exchange, error))
         else:
-            self._host.drive(self._engine.finish(exchange))
+            if ended:
+                self._host.drive(self._engine.finish(exchange))
 
     def _apply(self, exchange: Exchange, chunks: list[UIMessageChunk]) -> None:
-        receive = self._engine.receive
-        flush = self._host.flush
-        every_change = self._engine.records
+        engine, flush = self._engine, self._host.flush
+        at, count = 0, len(chunks)
         try:
-            for chunk in chunks:
-                steps = receive(exchange, chunk)
+            while at < count and not exchange.over:
+                at, steps = engine.receive_some(exchange, chunks, at, count)
                 if steps is not None:
                     self._host.drive(steps)
-                if every_change:
+                if engine.records:
                     flush(True)
         except replies.REJECTED as error:
             self._host.drive(replies.rejected(self._engine, exchange, error))

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -81,7 +80,8 @@ class HostFlush:
         self._turn = threading.Lock()  # held by the thread that flushes, as long as it does
         self._here: int | None = None
         self._telling = False
-        self._piece: Iterator[UIMessageChunk] | None = None  # what is left of what one read brought
+        self._piece: list[UIMessageChunk] | None = None  # what one read brought
+        self._at = 0  # how much of it has been applied
         self._exchange: Exchange | None = None
 
     @property
@@ -151,7 +151,7 @@ class HostFlush:
     def _begin(self, item: Item) -> None:
         if item.chunks is not None:
             assert isinstance(item.work, Exchange)
-            self._exchange, self._piece = item.work, (chunk for chunk in item.chunks)
+            self._exchange, self._piece, self._at = item.work, item.chunks, 0
             self._bite()
         elif item.steps is not None:
             self._drive(item.steps())
@@ -173,19 +173,12 @@ class HostFlush:
         if self._engine.records:
             self.tell()
 
-    def _receive_some(
-        self, exchange: Exchange, piece: Iterator[UIMessageChunk]
-    ) -> Steps[None] | None:
+    def _receive_some(self, exchange: Exchange, piece: list[UIMessageChunk]) -> Steps[None] | None:
         """Apply chunks until one wants a function of the user's called, or there were enough."""
-        bite = 1 if self._engine.records else _BITE
-        count = 0
-        for count, chunk in enumerate(islice(piece, bite), 1):  # noqa: B007
-            steps = self._engine.receive(exchange, chunk)
-            if steps is not None:
-                return steps
-        if count < bite or exchange.over:
+        self._at, steps = self._engine.receive_some(exchange, piece, self._at, _BITE)
+        if self._at >= len(piece) or exchange.over:
             self._piece = None
-        return None
+        return steps
 
     def _drive(self, steps: Steps[None]) -> None:
         with self.calling():

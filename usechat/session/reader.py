@@ -15,6 +15,7 @@ from usechat.engine.engine import ChatEngine
 from usechat.engine.exchange import Exchange, Steps
 from usechat.engine.tool_round import ToolRound
 from usechat.errors import CallbackError
+from usechat.model.chunks import UIMessageChunk
 from usechat.session import replies
 from usechat.session.inbox import Inbox, Item, is_urgent, size_of
 from usechat.session.loop_thread import LoopThread, loop_thread
@@ -96,6 +97,7 @@ class Reader:
         self._reading: _Reading | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
+        self._nothing_came = True  # of the reply that is read
         self._runner = ToolRunner(engine, tools, chat, self._put_report)
 
     def follow(self) -> None:
@@ -185,13 +187,11 @@ class Reader:
             reply = await replies.ask(self._transport, exchange.request)
             head = partial(replies.opened, engine, exchange, reply)
             await self._put(Item(exchange, steps=head), urgent=True)
+            self._nothing_came = True
             if reply is None:
                 return
-            first = True
-            async for chunks in reply:
-                item = Item(exchange, chunks, size=size_of(chunks))
-                await self._put(item, urgent=first or is_urgent(chunks))
-                first = False
+            while not await replies.read_into(reply, partial(self._take, exchange)):
+                await self._room_is_made()
         except BaseException as error:  # also SystemExit, and a cancellation that is not ours
             # What fails while it is cancelled is put too, and dropped: its exchange is over.
             if not isinstance(error, Exception) and self._is_ours(error, reading):
@@ -209,12 +209,26 @@ class Reader:
         ending = reading.cancelled or loop_thread().is_ending
         return ending or isinstance(error, GeneratorExit)
 
+    def _take(self, exchange: Exchange, chunks: list[UIMessageChunk]) -> bool:
+        """Put what came of a reply; whether there is room for more."""
+        is_first = self._nothing_came
+        self._nothing_came = False
+        item = Item(exchange, chunks, size=size_of(chunks))
+        self._put_now(item, is_first or is_urgent(chunks))
+        return self._room is None
+
     async def _put(self, item: Item, urgent: bool) -> None:
+        self._put_now(item, urgent)
+        await self._room_is_made()
+
+    def _put_now(self, item: Item, urgent: bool) -> None:
         self._inbox.put(item)
         full = self._inbox.full
         if full and self._room is None:
             self._room = asyncio.Event()
         self._came(urgent or full)
+
+    async def _room_is_made(self) -> None:
         room = self._room
         if room is not None:
             if self._inbox.full:

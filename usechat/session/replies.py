@@ -19,6 +19,7 @@ from usechat.errors import (
 )
 from usechat.model.chunks import UIMessageChunk
 from usechat.transport.base import ChatTransport
+from usechat.transport.reply import HttpReply
 
 logger = logging.getLogger("usechat")
 
@@ -48,6 +49,24 @@ async def ask(transport: ChatTransport, request: ChatRequest) -> Reply | None:
     if reply is None:
         raise TransportError("send_messages returned None instead of a reply")
     return aiter(reply)
+
+
+async def read_into(reply: Reply, take: Callable[[list[UIMessageChunk]], bool]) -> bool:
+    """Hand on what comes of a reply.
+
+    Args:
+        reply: the reply.
+        take: gets chunks; it says whether to go on.
+
+    Returns:
+        Whether the reply has ended; else ``take`` has had enough.
+    """
+    if isinstance(reply, HttpReply):
+        return await reply.read_into(take)
+    async for chunks in reply:
+        if not take(chunks):
+            return False
+    return True
 
 
 def opened(engine: ChatEngine, exchange: Exchange, reply: Reply | None) -> Steps[None]:

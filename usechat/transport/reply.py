@@ -1,10 +1,9 @@
-"""A reply over HTTP. This module alone touches a response's body."""
+"""A reply over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 import anyio
 import httpx
@@ -12,7 +11,8 @@ import httpx
 from usechat.engine.exchange import Response
 from usechat.errors import HTTPStatusError
 from usechat.model.chunks import UIMessageChunk
-from usechat.transport.failures import failures, place, translated
+from usechat.transport.body import Body
+from usechat.transport.failures import place
 from usechat.wire.decoder import Decoder
 
 _ERROR_BODY = 64 * 1024
@@ -36,7 +36,7 @@ class HttpReply:
         self.response = Response(response.status_code, dict(response.headers))
         self._http = response
         self._decoder = decoder
-        self._body = response.aiter_bytes()
+        self._body = Body(response, what)
         self._opened = False
         self._ended = False
 
@@ -76,24 +76,61 @@ class HttpReply:
         return self
 
     async def __anext__(self) -> list[UIMessageChunk]:
-        if not self._opened:
-            self._opened = True
-            chunks = self._decoder.open()
-            if chunks:
-                return chunks
-        decoder = self._decoder
-        while decoder.error is None and not self._ended:
+        chunks = self._open()
+        while not chunks:
+            if self._decoder.error is not None:
+                raise self._decoder.error
+            if self._ended:
+                raise StopAsyncIteration
             piece = await self.read()
-            if piece is None:
-                self._ended = True
-                chunks = decoder.close()
-            else:
-                chunks = decoder.feed(piece)
+            chunks = self._end() if piece is None else self._decoder.feed(piece)
+        return chunks
+
+    async def read_into(self, take: Callable[[list[UIMessageChunk]], bool]) -> bool:
+        """Hand on the chunks that come, those of a whole network read at once.
+
+        Args:
+            take: a plain function that gets them; it says whether to go on.
+
+        Returns:
+            Whether the reply has ended; else ``take`` has had enough.
+
+        Raises:
+            TransportError: the connection broke.
+            StreamProtocolError: what came is no reply.
+            BaseException: what ``take`` raised.
+        """
+        decoder = self._decoder
+
+        def take_bytes(came: bytes) -> bool:
+            chunks = decoder.feed(came)
+            goes_on = take(chunks) if chunks else True
+            if decoder.error is not None:
+                raise decoder.error
+            return goes_on
+
+        chunks = self._open()
+        if chunks and not take(chunks):
+            return False
+        if not self._ended:
+            if not await self._body.read_into(take_bytes):
+                return False
+            chunks = self._end()
             if chunks:
-                return chunks
+                take(chunks)
         if decoder.error is not None:
             raise decoder.error
-        raise StopAsyncIteration
+        return True
+
+    def _open(self) -> list[UIMessageChunk]:
+        if self._opened:
+            return []
+        self._opened = True
+        return self._decoder.open()
+
+    def _end(self) -> list[UIMessageChunk]:
+        self._ended = True
+        return self._decoder.close()
 
     async def read(self) -> bytes | None:
         """The next piece of the body; None at its end.
@@ -101,32 +138,13 @@ class HttpReply:
         Raises:
             TransportError: the connection broke.
         """
-        try:
-            return await anext(self._body, None)
-        except failures() as error:
-            raise translated(error, self.what) from error
+        return await self._body.read()
 
     async def aclose(self) -> None:
         """End the response, wherever it is."""
-        await unwind(self._body)
+        await self._body.aclose()
         with anyio.CancelScope(shield=True):
             await self._http.aclose()
-
-
-async def unwind(body: AsyncIterator[Any]) -> None:
-    """End an iterator over a response's body, wherever it is.
-
-    httpx's generators must unwind from the inside: left to the collector they warn on trio. So
-    what is being read is cancelled, and the cancellation is met by one more read.
-
-    Args:
-        body: the iterator.
-    """
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        with suppress(*failures()):  # it is thrown away
-            while await anext(body, None) is not None:
-                pass  # what had been read already
 
 
 async def refuse(reply: HttpReply) -> NoReturn:

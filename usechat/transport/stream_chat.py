@@ -12,10 +12,11 @@ import httpx_sse
 
 from usechat.errors import IncompleteReplyError, ServerError, StreamProtocolError
 from usechat.model.json import dumps
+from usechat.transport.body import unwind
 from usechat.transport.failures import failures, place, translated
 from usechat.transport.http import DEFAULT_TIMEOUT, HttpTransport, as_tuple
 from usechat.transport.options import HttpOptions
-from usechat.transport.reply import HttpReply, refuse, unwind
+from usechat.transport.reply import HttpReply, refuse
 from usechat.transport.tls import tls_context
 from usechat.wire.json_sse import JSONSSEDecoder
 

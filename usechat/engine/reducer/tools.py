@@ -63,6 +63,20 @@ def input_delta(exchange: Exchange, chunk: ToolInputDeltaChunk) -> Effect | None
     return Effect.CONTENT
 
 
+def is_shown(exchange: Exchange, call_id: str) -> bool:
+    """Whether the part of a streaming input is there: more of it only makes it grow.
+
+    Args:
+        exchange: whose reply it comes in.
+        call_id: the tool call's id.
+    """
+    partial = exchange.draft.partial_calls.get(call_id)
+    if partial is None:
+        return False
+    part = exchange.draft.call_in_step(partial.dynamic, call_id)
+    return part is not None and part.partial is partial
+
+
 def _show_partial(
     exchange: Exchange, call_id: str, partial: PartialToolCall, is_new: bool
 ) -> DraftPart:
