@@ -1,108 +1,72 @@
-"""Measures usechat against the loop by hand, on this machine, in one run.
+"""Measures usechat against the SDK, the loop by hand and the limit, on this machine, in one run.
 
-    python -m tests.benchmarks
+    python -m tests.benchmarks [--full] [--case NAME]... [--json FILE] [--plot FILE] [--profile]
 
-Contenders run alternately, and the median of their runs counts: what is claimed is ratios. Then
-what a Tk window does meanwhile, see ``tk_tick``.
+Contenders run alternately, and medians of their runs count: what is claimed is ratios. Then what a
+Tk window does meanwhile, see ``tk_tick``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import statistics
-import subprocess
-import sys
+import argparse
+import json
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import tk_tick
-from tests.benchmarks.contenders import (
-    by_hand,
-    iterated,
-    read_bytes,
-    script,
-    script_iterated,
-    session,
-    throttled,
-)
-from tests.benchmarks.server import text
-
-Contender = Callable[[str], Awaitable[str]]
-RUNS = 7
+from tests.benchmarks import plot, profiling, report, sdk, server, tk_tick
+from tests.benchmarks.bench import FULL, QUICK, Bench
+from tests.benchmarks.cases import CASES
+from tests.benchmarks.files import allow_many
+from tests.benchmarks.measure import alternate
 
 
-@contextmanager
-def running_server() -> Any:
-    command = [sys.executable, "-m", "tests.benchmarks.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/chat"
-        process.communicate()
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--full", action="store_true", help="all sizes and runs; some minutes")
+    parser.add_argument(
+        "--case", action="append", choices=[*CASES, "tk"], help="only this; may be given again"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--plot", type=Path, help="draw the figures into this SVG file")
+    parser.add_argument("--profile", action="store_true", help="show where the time goes instead")
+    return parser.parse_args()
 
 
-def once(contender: Contender, url: str, expected: str) -> float:
-    """Seconds of CPU and waiting that one run takes."""
-
-    async def timed() -> float:
-        begin = time.perf_counter()
-        got = await contender(url)
-        taken = time.perf_counter() - begin
-        assert got in (expected, ""), "the text is not what was sent"
-        return taken
-
-    return asyncio.run(timed())
-
-
-def measure(base: str, cases: list[tuple[str, Contender, int, int]]) -> dict[str, float]:
-    """Microseconds a delta of each case, the median of alternating runs."""
-    times: dict[str, list[float]] = {name: [] for name, *_ in cases}
-    for run in range(RUNS + 1):
-        for name, contender, deltas, piece in cases:
-            taken = once(contender, f"{base}?deltas={deltas}&piece={piece}", text(deltas))
-            if run:  # the first one warms up
-                times[name].append(taken / deltas * 1e6)
-    return {name: statistics.median(taken) for name, taken in times.items()}
-
-
-def show(title: str, result: dict[str, float], base: str) -> None:
-    print(f"\n{title}")
-    for name, value in result.items():
-        print(f"  {name:<38}{value:8.2f} us a delta   {value / result[base]:6.2f}")
+def run(options: argparse.Namespace, bench: Bench) -> dict[str, Any]:
+    """Run the cases that are asked for, and print them."""
+    result: dict[str, Any] = {"machine": report.machine(bench.sdk), "full": options.full}
+    result["cases"] = []
+    for name, make in CASES.items():
+        if options.case and name not in options.case:
+            continue
+        case = make(bench)
+        if options.profile:
+            profiling.show(case)
+            continue
+        result["cases"].append(report.case_data(case, *alternate(case)))
+        report.show(result["cases"][-1])
+    return result
 
 
 def main() -> None:
-    with running_server() as base:
-        for piece in (70, 300, 16384):
-            show(
-                f"20,000 deltas in network pieces of {piece:,} bytes",
-                measure(
-                    base,
-                    [
-                        ("the loop by hand", by_hand, 20_000, piece),
-                        ("AsyncChatSession, throttle=0", session, 20_000, piece),
-                        ("AsyncChatSession, throttle=0.03", throttled, 20_000, piece),
-                        ("AsyncChatSession, iterated", iterated, 20_000, piece),
-                        ("ChatSession", script, 20_000, piece),
-                        ("ChatSession, iterated", script_iterated, 20_000, piece),
-                        ("httpx reading the bytes", read_bytes, 20_000, piece),
-                    ],
-                ),
-                "the loop by hand",
-            )
-        show(
-            "The cost of a delta at any length, pieces of 300 bytes",
-            measure(
-                base,
-                [
-                    ("a text of 1,000 deltas", session, 1_000, 300),
-                    ("a text of 100,000 deltas", session, 100_000, 300),
-                ],
-            ),
-            "a text of 1,000 deltas",
-        )
-        tk_tick.run(base)
+    """Measure, print and write."""
+    options, began = arguments(), time.monotonic()
+    allow_many()
+    with server.running() as url, sdk.running(url) as node:
+        if node is None:
+            print(f"The SDK is not measured: {sdk.why_not()}")
+        result = run(options, Bench(url, node, FULL if options.full else QUICK))
+        if not options.profile and (not options.case or "tk" in options.case):
+            tk_tick.run(url, (70, 300, 16_384) if options.full else (300,))
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    if options.plot is not None:
+        options.plot.write_text(plot.draw(result), "utf-8")
+    if not options.profile:
+        print(f"\n{', '.join(f'{name} {value}' for name, value in result['machine'].items())}")
+        print(f"{report.summary(result['cases'])}; {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -3,67 +3,78 @@
     python -m tests.benchmarks.server
 
 prints its port. ``POST /chat?deltas=20000&piece=300`` answers with a reply of so many deltas, cut
-into network pieces of so many bytes.
+into network pieces of so many bytes; see ``Reply`` for what else can be asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
-from functools import lru_cache
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
 
-from usechat.wire.ui_message_stream import DONE, encode_chunk
+from tests.benchmarks.files import allow_many
+from tests.benchmarks.replies import Reply, encoded
 
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
-def delta(number: int) -> str:
-    """The text of a delta: words of several lengths, some beyond ASCII, now and then a new line."""
-    if number % 100 == 99:
-        return "\n\n"
-    words = ("the ", "quick ", "brown ", "føx ", "jumps ", "over ", "it, ", "and ", "so ", "on. ")
-    return words[number % len(words)]
+SLICE = 4096  # bytes; replies that come together are sent in turn, so much of each
 
 
-def text(deltas: int) -> str:
-    """What a reply says in all."""
-    return "".join(map(delta, range(deltas)))
+class Server:
+    """Answers requests; those that ask for it all at once."""
 
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Event] = []
 
-@lru_cache(maxsize=8)
-def reply(deltas: int, piece: int) -> bytes:
-    """A whole reply in HTTP's chunked coding."""
-    begin = [{"type": "start"}, {"type": "start-step"}, {"type": "text-start", "id": "t"}]
-    end = [{"type": "text-end", "id": "t"}, {"type": "finish-step"}, {"type": "finish"}]
-    events = [encode_chunk(chunk) for chunk in begin]
-    events += [
-        encode_chunk({"type": "text-delta", "id": "t", "delta": delta(number)})
-        for number in range(deltas)
-    ]
-    body = b"".join([*events, *(encode_chunk(chunk) for chunk in end), DONE])
-    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
-    coded = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
-    return HEAD + b"".join(coded) + b"0\r\n\r\n"
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.decode().split("\r\n")
+                lengths = [line for line in lines if line.lower().startswith("content-length")]
+                await reader.readexactly(int(lengths[0].split(":")[1]) if lengths else 0)
+                reply = Reply.of_query(urlsplit(lines[0].split(" ")[1]).query)
+                await self._answer(reply, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client is done
+        finally:
+            writer.close()
 
-
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            lines = head.decode().split("\r\n")
-            lengths = [line for line in lines if line.lower().startswith("content-length")]
-            await reader.readexactly(int(lengths[0].split(":")[1]) if lengths else 0)
-            query = parse_qs(urlsplit(lines[0].split(" ")[1]).query)
-            writer.write(reply(int(query["deltas"][0]), int(query["piece"][0])))
+    async def _answer(self, reply: Reply, writer: asyncio.StreamWriter) -> None:
+        whole = encoded(reply)
+        if reply.together == 1:
+            writer.write(whole)
+            return await writer.drain()
+        await self._all_there(reply.together)
+        for at in range(0, len(whole), SLICE):
+            writer.write(whole[at : at + SLICE])
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass  # the client is done
-    finally:
-        writer.close()
+            await asyncio.sleep(0)
+
+    async def _all_there(self, count: int) -> None:
+        there = asyncio.Event()
+        self._waiting.append(there)
+        if len(self._waiting) == count:
+            for event in self._waiting:
+                event.set()
+            self._waiting = []
+        await there.wait()
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """The URL of a server that runs in another process."""
+    command = [sys.executable, "-m", "tests.benchmarks.server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/chat"
+        process.communicate()
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    allow_many()
+    server = await asyncio.start_server(Server().serve, "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
     # The benchmark ends the server by closing its input.
     await asyncio.to_thread(sys.stdin.read)

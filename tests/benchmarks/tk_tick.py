@@ -14,11 +14,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.benchmarks.server import text
+from tests.benchmarks.replies import text
 
 TICK = 20  # milliseconds
 REPLIES = 8
@@ -124,11 +124,12 @@ def _display() -> Iterator[dict[str, str] | None]:
             server.terminate()
 
 
-def run(base: str) -> bool:
+def run(base: str, pieces: Iterable[int] = (70, 300, 16384)) -> bool:
     """Measure, print, and say whether the limits are kept (or nothing could be measured).
 
     Args:
         base: the server's URL.
+        pieces: the sizes of network pieces.
     """
     kept = True
     print(f"\nA Tk window that gets 20,000 deltas at full speed, {REPLIES} times")
@@ -136,7 +137,7 @@ def run(base: str) -> bool:
         if environment is None:
             print("  not measured: there is no display, and no Xvfb")
             return True
-        for piece in (70, 300, 16384):
+        for piece in pieces:
             url = f"{base}?deltas=20000&piece={piece}"
             command = [sys.executable, "-m", "tests.benchmarks.tk_tick", url, "20000"]
             done = subprocess.run(
