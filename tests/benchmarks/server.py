@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.benchmarks.files import allow_many
@@ -66,7 +67,10 @@ class Server:
 def running() -> Iterator[str]:
     """The URL of a server that runs in another process."""
     command = [sys.executable, "-m", "tests.benchmarks.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    root = Path(__file__).parent.parent.parent
+    with subprocess.Popen(
+        command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/chat"
         process.communicate()

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from benchmarks.server import text
-from fast_server import DELTAS, fast_server
+from fast_server import TEXT, fast_server
 
 from usechat import ChatSession, DispatchError, StatusChanged, TextDelta, Turn, TurnFinished
 from usechat.testing import HANG, FakeServer, text_reply
@@ -66,12 +65,12 @@ def test_very_much_at_full_speed(url: str) -> None:
             await asyncio.wait_for(over.wait(), LIMIT)
             longest = heart.stop()
         assert turn.outcome == "completed"
-        assert turn.text == text(DELTAS)
+        assert turn.text == TEXT
         assert len(heart.beats) > 10
         assert longest < 0.5  # generous: the benchmark is for the numbers
 
     asyncio.run(main())
-    assert "".join(pieces) == text(DELTAS)
+    assert "".join(pieces) == TEXT
     assert threads == {threading.get_ident()}
 
 
@@ -87,7 +86,7 @@ def test_the_loops_own_thread_may_wait(url: str) -> None:
             return turn, list(turn)
 
     turn, pieces = asyncio.run(main())
-    assert "".join(pieces) == turn.text == text(DELTAS)
+    assert "".join(pieces) == turn.text == TEXT
     assert threads == {threading.get_ident()}
 
 
@@ -139,5 +138,5 @@ def test_a_loop_that_is_closed_ends_the_turn(url: str) -> None:
     assert turn.outcome == "error"
     assert isinstance(turn.error, DispatchError)
     assert chats[0].status == "error"
-    assert text(DELTAS).startswith(turn.text)
+    assert TEXT.startswith(turn.text)
     chats[0].close()

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.server import text
-from fast_server import DELTAS, fast_server
+from fast_server import TEXT, fast_server
 
 from usechat.server import running_demo
 from usechat.testing import CUT, HANG, FakeServer, text_reply
@@ -75,7 +74,7 @@ def test_very_much_at_full_speed(url: str) -> None:
     done = run("-X", "utf8", "-c", SCRIPT, url)
     assert done.stderr == ""
     report: dict[str, Any] = json.loads(done.stdout)
-    expected = text(DELTAS)
+    expected = TEXT
     for way in ("pieces", "text", "result", "told"):
         assert report[way] == expected, way
     assert report["names"] == ["usechat-observers"]
