@@ -20,6 +20,7 @@ UseChatError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class UseChatError(Exception):
@@ -113,3 +114,16 @@ class ServerError(UseChatError):
     def __init__(self, error_text: str):
         super().__init__(error_text or "The server reported an error without saying which.")
         self.error_text = error_text
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The one exception that a task group was left by, which says more than its group.
+
+    Args:
+        error: what was raised; it is its own cause if it is no group, or one of several.
+    """
+    inner: Any = getattr(error, "exceptions", None)  # Python 3.10 has no groups to ask for
+    while isinstance(inner, tuple) and len(inner) == 1 and isinstance(inner[0], BaseException):
+        error = inner[0]
+        inner = getattr(error, "exceptions", None)
+    return error

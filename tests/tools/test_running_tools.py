@@ -358,17 +358,21 @@ async def test_an_expressions_generator_is_a_list() -> None:
     assert await told(squares, {"n": 3}) == [Finished([0, 1, 4])]
 
 
-async def test_an_exception_group_of_the_tools_is_a_failure() -> None:
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "ValueError: mine"), (2, "ExceptionGroup: ")]
+)
+async def test_an_exception_group_of_the_tools_is_a_failure(count: int, text: str) -> None:
     async def fail() -> None:
         raise ValueError("mine")
 
     async def function() -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(fail)
+            for _ in range(count):
+                group.start_soon(fail)
 
     (report,) = await told(function)
     assert isinstance(report, Failed)
-    assert report.error_text.startswith("ExceptionGroup: ")
+    assert report.error_text.startswith(text)
 
 
 @pytest.mark.parametrize("output", [object(), {"x": object()}, b"\xff"])

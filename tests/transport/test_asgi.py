@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import logging
+import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -34,6 +38,7 @@ from usechat import (
 )
 from usechat.server import create_app
 from usechat.testing import text_reply
+from usechat.threads import run_in_thread
 from usechat.transport.asgi import ASGITransport
 from usechat.wire.ui_message_stream import DONE, HEADERS, encode_chunk
 
@@ -222,6 +227,87 @@ async def test_closing_the_transport_ends_what_runs() -> None:
     await reply.aclose()
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_closing_the_transport_on_one_loop_leaves_the_others(backend: str) -> None:
+    go = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await sent(send, *EVENTS[:5], end=False)
+        await run_in_thread(go.wait)
+        await send({"type": "http.response.body", "body": b"".join(EVENTS[5:])})
+
+    transport = ASGITransport(app)
+    with ChatSession(transport) as chat:
+        turn = chat.send_message("Hi")
+        for _ in turn:
+            if not go.is_set():
+                anyio.run(transport.aclose, backend=backend)
+                go.set()
+        assert turn.outcome == "completed"
+        assert chat.send_message("And now?").wait().outcome == "completed"
+
+
+async def test_a_transport_that_was_closed_is_of_use() -> None:
+    transport = ASGITransport(create_app(delay=0))
+    for _ in range(2):
+        async with AsyncChatSession(transport) as chat:
+            assert (await chat.send_message("odd")).outcome == "completed"
+        await transport.aclose()
+
+
+async def test_one_that_never_ends_is_left_after_its_time_to_clean_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("usechat.transport.asgi._NOTICE", 0)
+    monkeypatch.setattr("usechat.transport.asgi._CLEAN_UP", 0.5)
+    go = anyio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await sent(send, *EVENTS[:4], end=False)
+        while not go.is_set():
+            with suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
+                await go.wait()
+
+    async with talking(app) as chat:
+        async for _ in chat.send_message("Hi"):
+            chat.stop()
+            begun = anyio.current_time()
+        took = anyio.current_time() - begun
+        go.set()
+        await anyio.wait_all_tasks_blocked()
+    assert took < 0.9  # not once for each cancellation
+
+
+def at_once(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+    """A task factory that runs what never waits as its task is made, as Python 3.12's does."""
+    with suppress(StopIteration):
+        coro.send(None)
+        raise AssertionError("It waits.")
+    ended = loop.create_future()
+    ended.set_result(None)
+    return ended
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_call_that_ends_as_its_task_is_made_is_not_kept() -> None:
+    class Held:
+        pass
+
+    held: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["held"] = Held()
+        held.append(weakref.ref(scope["held"]))
+
+    transport = ASGITransport(app)
+    asyncio.get_running_loop().set_task_factory(at_once)
+    with pytest.raises(ConnectionBrokenError):
+        await transport.send_messages(REQUEST)
+    asyncio.get_running_loop().set_task_factory(None)
+    gc.collect()
+    assert [kept() for kept in held] == [None]
+
+
 async def test_the_app_waits_for_a_reader_that_does_not_read() -> None:
     count = 0
 
@@ -245,6 +331,11 @@ async def test_the_app_waits_for_a_reader_that_does_not_read() -> None:
 
 async def raises_at_once(scope: Any, receive: Any, send: Any) -> None:
     raise KeyError("mine")
+
+
+async def raises_in_groups(scope: Any, receive: Any, send: Any) -> None:
+    async with anyio.create_task_group(), anyio.create_task_group():
+        raise KeyError("mine")
 
 
 async def raises_exit(scope: Any, receive: Any, send: Any) -> None:
@@ -302,6 +393,13 @@ async def test_what_the_app_raises_is_the_cause(
         assert (None if cause is None else cause) == (
             None if read_error.__cause__ is None else type(read_error.__cause__)
         )
+
+
+async def test_the_one_exception_of_a_group_is_named() -> None:
+    async with talking(raises_in_groups) as chat:
+        turn = await chat.send_message("Hi")
+        assert isinstance(turn.error, ConnectionBrokenError)
+        assert "the app raised KeyError: 'mine'" in str(turn.error)
 
 
 async def test_an_answer_that_is_no_reply() -> None:

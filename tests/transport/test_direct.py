@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import doctest
 import functools
+import gc
 import importlib.util
+import inspect
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -28,7 +31,9 @@ from usechat import (
 )
 from usechat.model.chunks import STREAM_DONE
 from usechat.testing import text_reply
+from usechat.threads import run_in_thread
 from usechat.transport import direct
+from usechat.transport.background import Background
 from usechat.transport.direct import DirectTransport
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("collected")]
@@ -289,6 +294,15 @@ async def test_what_is_no_chunk(item: Any, said: str, whole: bool) -> None:
         assert turn.error.position == (0 if whole else 1)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+async def test_what_comes_before_a_refused_piece_of_a_list_is_kept(whole: bool) -> None:
+    pieces = ["Hello ", ["there", ({"type": "data-x"}, "never")], "never"]
+    turn = await turn_of((lambda _: pieces) if whole else gives(DATA, pieces))
+    assert isinstance(turn.error, StreamProtocolError)
+    assert "data: field required" in str(turn.error)
+    assert turn.text == "Hello there"
+
+
 # ---------------------------------------------------------------- how they end
 
 
@@ -328,6 +342,41 @@ async def test_an_error_of_ours_is_the_turns(backend: Any) -> None:
     assert (await turn_of(backend)).error is OURS
 
 
+def grouped(*errors: Exception, depth: int = 1) -> Any:
+    """A function that these leave through as many task groups."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def within(depth: int) -> None:
+        async with anyio.create_task_group() as group:
+            if depth > 1:
+                await within(depth - 1)
+            for error in errors if depth == 1 else ():
+                group.start_soon(fail, error)
+
+    async def function(request: ChatRequest) -> AsyncIterator[str]:
+        yield "a"
+        await within(depth)
+
+    return function
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+async def test_the_one_exception_of_a_group_is_named(depth: int) -> None:
+    turn = await turn_of(grouped(KeyError("mine"), depth=depth))
+    assert type(turn.error) is TransportError
+    assert str(turn.error).endswith("function raised KeyError: 'mine'")
+    assert len(turn.error.__cause__.exceptions) == 1
+    assert (await turn_of(grouped(OURS, depth=depth))).error is OURS
+
+
+async def test_of_several_exceptions_the_group_is_named() -> None:
+    turn = await turn_of(grouped(KeyError("mine"), ValueError("mine")))
+    assert "raised ExceptionGroup: " in str(turn.error)
+    assert len(turn.error.__cause__.exceptions) == 2
+
+
 def test_a_function_that_exits_ends_its_turn_only() -> None:
     with ChatSession(DirectTransport(lambda _: sys.exit(3))) as chat:
         turn = chat.send_message("Hi").wait()
@@ -349,7 +398,7 @@ async def stopped(chat: AsyncChatSession, when: anyio.Event) -> Any:
 
 async def test_a_stopped_generator_may_await_while_it_cleans_up(anyio_backend_name: str) -> None:
     seen: list[str] = []
-    waits = anyio.Event()
+    waits, cleans, may_end = anyio.Event(), anyio.Event(), anyio.Event()
 
     async def function(request: ChatRequest) -> AsyncIterator[str]:
         seen.append(str(anyio.get_current_task().id))
@@ -359,10 +408,19 @@ async def test_a_stopped_generator_may_await_while_it_cleans_up(anyio_backend_na
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=anyio_backend_name == "trio"):
-                await anyio.sleep(0.001)
+                cleans.set()
+                await may_end.wait()
             seen.append(str(anyio.get_current_task().id))
 
-    async with AsyncChatSession(DirectTransport(function)) as chat:
+    async def let_it_end() -> None:
+        await cleans.wait()
+        may_end.set()
+
+    async with (
+        AsyncChatSession(DirectTransport(function)) as chat,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(let_it_end)
         turn = await stopped(chat, waits)
         assert (turn.outcome, turn.text) == ("stopped", "a")
     assert len(set(seen)) == 1
@@ -412,6 +470,126 @@ async def test_one_that_does_not_end_when_it_is_stopped_is_ended(
     async with AsyncChatSession(DirectTransport(function)) as chat:
         assert (await stopped(chat, waits)).outcome == "stopped"
     assert ended == ["ended"]
+
+
+async def test_one_that_never_ends_is_left_after_its_time_to_clean_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("usechat.transport.direct._CLEAN_UP", 0.5)
+    waits, go = anyio.Event(), anyio.Event()
+
+    async def function(request: ChatRequest) -> AsyncIterator[str]:
+        waits.set()
+        while not go.is_set():
+            with suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
+                await go.wait()
+        yield "never"
+
+    async with AsyncChatSession(DirectTransport(function)) as chat:
+        begun = anyio.current_time()
+        assert (await stopped(chat, waits)).outcome == "stopped"
+        took = anyio.current_time() - begun
+        go.set()
+        await anyio.wait_all_tasks_blocked()
+    assert took < 0.9  # not once for each cancellation
+
+
+async def test_a_task_that_is_ended_before_its_first_step() -> None:
+    background = Background(anyio.sleep_forever)
+    begun = anyio.current_time()
+    await background.end(1)
+    assert anyio.current_time() - begun < 1
+    assert background.over
+
+
+async def collect_here() -> None:
+    gc.collect()
+
+
+async def collect_in_a_thread() -> None:
+    await run_in_thread(gc.collect)
+
+
+COLLECT = pytest.mark.parametrize("collect", [collect_here, collect_in_a_thread])
+
+
+async def read_one(function: Any) -> None:
+    """Read one piece of a reply, and leave it and its chat to the collector."""
+    async for piece in AsyncChatSession(DirectTransport(function)).send_message("Hi"):
+        assert piece == "a"
+        break
+
+
+@COLLECT
+@pytest.mark.parametrize("at_yield", [False, True])
+async def test_a_function_is_ended_when_nobody_holds_its_chat(collect: Any, at_yield: bool) -> None:
+    ended = anyio.Event()
+
+    async def function(request: ChatRequest) -> AsyncIterator[str]:
+        try:
+            yield "a"
+            if not at_yield:
+                await anyio.sleep_forever()
+            yield "b"
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            ended.set()
+
+    await read_one(function)
+    await anyio.wait_all_tasks_blocked()
+    await collect()
+    with anyio.fail_after(5):
+        await ended.wait()
+    await anyio.wait_all_tasks_blocked()
+
+
+@COLLECT
+async def test_a_plain_generator_is_closed_when_nobody_holds_its_chat(collect: Any) -> None:
+    closed = threading.Event()
+
+    def function(request: ChatRequest) -> Iterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            closed.set()
+
+    await read_one(function)
+    await collect()
+    assert await run_in_thread(lambda: closed.wait(5))
+
+
+async def test_what_a_function_raises_when_nobody_holds_its_chat_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = anyio.Event()
+
+    async def function(request: ChatRequest) -> AsyncIterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            ended.set()
+            raise KeyError("mine")
+
+    await read_one(function)
+    gc.collect()
+    with anyio.fail_after(5):
+        await ended.wait()
+    await anyio.wait_all_tasks_blocked()
+    assert "raised when it was stopped" in caplog.text
+
+
+async def test_a_reply_that_is_never_read_calls_nothing() -> None:
+    def function(request: ChatRequest) -> str:
+        raise AssertionError
+
+    await DirectTransport(function).send_messages(REQUEST)
+    gc.collect()
+    reply: Any = await DirectTransport(function).send_messages(REQUEST)
+    await reply.aclose()
+    assert [chunks async for chunks in reply] == []
 
 
 async def test_a_generator_that_waits_to_be_read_is_closed() -> None:
@@ -523,6 +701,28 @@ def test_a_function_that_is_stuck_holds_up_nobody() -> None:
         chat.stop()
         assert (turn.wait(1).outcome, turn.text) == ("stopped", "")
     go.set()
+
+
+def test_a_coroutine_that_comes_after_the_stop_is_closed() -> None:
+    begun, go = threading.Event(), threading.Event()
+    made: list[Coroutine[Any, Any, str]] = []
+    threads: list[threading.Thread] = []
+
+    def late(request: ChatRequest) -> Coroutine[Any, Any, str]:
+        threads.append(threading.current_thread())
+        made.append(async_function(request))
+        begun.set()
+        go.wait()
+        return made[0]
+
+    with ChatSession(DirectTransport(late)) as chat:
+        turn = chat.send_message("Hi")
+        assert begun.wait(5)
+        chat.stop()
+        assert turn.wait(1).outcome == "stopped"
+    go.set()
+    threads[0].join(5)
+    assert inspect.getcoroutinestate(made[0]) == inspect.CORO_CLOSED
 
 
 @pytest.mark.parametrize("wrong", [None, "http://localhost", Bot])

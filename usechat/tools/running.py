@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from usechat.errors import cause_of
 from usechat.model.json import dumps, loads
 from usechat.threads import ThreadIterator, run_in_thread
 from usechat.tools.context import ToolContext
@@ -234,7 +235,7 @@ class _Call:
             self._scope.deadline = anyio.current_time() + left
 
     def _failed(self, error: BaseException) -> Failed:
-        told = _cause(error)
+        told = cause_of(_cause(error))
         if isinstance(told, _NotWantedError):
             return Failed("Nobody wants it any more.")
         # What it says may hold what the tool was given, and in a terminal it stands in the chat.

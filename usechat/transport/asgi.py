@@ -15,7 +15,7 @@ import anyio.lowlevel
 import httpx
 from typing_extensions import Unpack
 
-from usechat.errors import InvalidArgumentError
+from usechat.errors import InvalidArgumentError, cause_of
 from usechat.transport.background import Background
 from usechat.transport.failures import place
 from usechat.transport.http import HttpTransport
@@ -42,6 +42,10 @@ class ASGITransport(HttpTransport):
     a quarter of a second later it is cancelled. What it raises is the cause of the turn's
     ``ConnectionBrokenError``.
 
+    Starlette leaves a generator that is stopped at its ``yield`` to the collector. Its
+    ``BaseHTTPMiddleware`` reads the app's reply itself: the text still comes as it is sent, but
+    where a generator raises, the reply ends as if it were whole, and the turn is ``incomplete``.
+
     Args:
         app: the app.
         api: the endpoint's path, or a URL whose host the app is to see.
@@ -61,17 +65,21 @@ class ASGITransport(HttpTransport):
         if refused:
             raise InvalidArgumentError(f"ASGITransport has no {', '.join(sorted(refused))}.")
         # Without the environment's proxies, each of which would make a TLS context.
-        self._to_app = httpx.AsyncClient(
-            transport=_AppTransport(app), base_url="http://app", trust_env=False
+        self._to_app = _AppTransport(app)
+        options["client"] = httpx.AsyncClient(
+            transport=self._to_app, base_url="http://app", trust_env=False
         )
-        options["client"] = self._to_app
         super().__init__(api, **options)
 
     def __repr__(self) -> str:
         return f"ASGITransport({place(self._api)!r})"
 
     async def aclose(self) -> None:
-        """Leave the replies that run, and cancel what the app still does for this."""
+        """Leave the replies that run on this loop, and cancel what the app still does for them.
+
+        Those of other loops go on, and new ones may begin.
+        """
+        # Not the client, which could not be used again: it holds nothing that is open.
         await self._to_app.aclose()
 
 
@@ -94,6 +102,8 @@ class _AppTransport(httpx.AsyncBaseTransport):
         """
         call = _Call(self._app, request, await request.aread(), self._calls.discard)
         self._calls.add(call)
+        if call.task.over:  # already: a loop may run tasks as they are made
+            self._calls.discard(call)
         try:
             await call.begun()
         except BaseException:
@@ -104,7 +114,8 @@ class _AppTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """End the calls of this loop."""
         here = anyio.lowlevel.current_token()
-        calls = [call for call in self._calls if call.task.loop == here]
+        # A copy: other loops add to them and take from them.
+        calls = [call for call in self._calls.copy() if call.task.loop == here]
         for call in calls:
             call.leave()
         for call in calls:
@@ -231,7 +242,8 @@ class _Call(httpx.AsyncByteStream):
         error = self._error
         if error is None:
             return httpx.ReadError("the app returned before the end of its reply")
-        broken = httpx.ReadError(f"the app raised {type(error).__name__}: {error}")
+        cause = cause_of(error)
+        broken = httpx.ReadError(f"the app raised {type(cause).__name__}: {cause}")
         broken.__cause__ = error
         return broken
 
