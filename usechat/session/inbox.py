@@ -74,11 +74,14 @@ def size_of(chunks: list[UIMessageChunk]) -> int:
     Args:
         chunks: what a transport gave.
     """
+    size = _CHUNK * (1 + len(chunks))
     try:
-        sizes = (_CHUNK + sum(_size(value) for value in chunk.values()) for chunk in chunks)
-        return _CHUNK + sum(sizes)
-    except (AttributeError, TypeError):
+        for chunk in chunks:
+            for value in chunk.values():
+                size += len(value) if type(value) is str else _size(value)
+    except AttributeError:
         return _CHUNK
+    return size
 
 
 def is_urgent(chunks: list[UIMessageChunk]) -> bool:

@@ -16,7 +16,7 @@ import httpx
 
 from usechat.transport.failures import failures, translated
 
-_MOST = 64 * 1024  # bytes that are taken together; a network read brings no more
+_MOST = 16 * 1024  # bytes that are taken together: who shares the interpreter waits no longer
 
 
 class Body:
