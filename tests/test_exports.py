@@ -10,13 +10,16 @@ import usechat
 
 
 def test_all_is_sorted_and_complete() -> None:
-    there = {
-        name
-        for name, value in vars(usechat).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
+    there = {name for name in usechat._MODULES if getattr(usechat, name) is not None}
     assert list(usechat.__all__) == sorted(usechat.__all__)
     assert set(usechat.__all__) == there | {"__version__"}
+    assert dir(usechat) == usechat.__all__
+
+
+def test_nothing_else_is_there() -> None:
+    names = {name for name in vars(usechat) if not name.startswith("_")}
+    own = {name for name in names if not isinstance(getattr(usechat, name), ModuleType)}
+    assert own - set(usechat.__all__) == {"TYPE_CHECKING", "import_module"}
 
 
 def test_every_public_thing_says_what_it_is() -> None:

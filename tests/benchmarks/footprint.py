@@ -10,16 +10,24 @@ from tests.benchmarks.measure import Case, Claim, Entry, timed
 
 
 def import_time(bench: Bench) -> Case:
-    """Importing usechat, and importing what it is made of."""
-    ours, theirs = "import usechat", "httpx, httpx_sse, anyio, BaseModel"
+    """Importing usechat, a session of it, and what it is made of.
+
+    The package alone loads nothing: what a program pays, the sessions show.
+    """
+    theirs = "httpx, httpx_sse, anyio, BaseModel"
+    used = (imports.THREADED, imports.ASYNC, imports.EVERYTHING)
+    statements = {name: name for name in (imports.OURS, *used)} | {theirs: imports.THEIRS}
     return Case(
         "import",
         "Import in a fresh process, byte code compiled",
         [
             Entry(name, timed(partial(imports.imported, statement), 1_000), unit="ms")
-            for name, statement in ((ours, imports.OURS), (theirs, imports.THEIRS))
+            for name, statement in statements.items()
         ],
-        [Claim("usechat / what it is made of", ours, theirs, at_most=1.35)],
+        [
+            Claim("usechat / what it is made of", imports.OURS, theirs, at_most=1.35),
+            *(Claim(f"{name} / what it is made of", name, theirs) for name in used),
+        ],
         bench.sizes.imports,
     )
 

@@ -11,6 +11,9 @@ import tempfile
 from tests.benchmarks.measure import Marks
 
 OURS = "import usechat"
+THREADED = "from usechat import ChatSession"
+ASYNC = "from usechat import AsyncChatSession"
+EVERYTHING = "from usechat import *"
 THEIRS = "import httpx, httpx_sse, anyio; from pydantic import BaseModel"
 
 _CHILD = """\

@@ -18,7 +18,7 @@ def show(case: Case) -> None:
         case: the case.
     """
     if case.name == "import":
-        print(imports.modules(imports.OURS))
+        print(imports.modules(imports.THREADED))
     for entry in case.entries:
         if not entry.profile:
             continue

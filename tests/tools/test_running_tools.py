@@ -358,9 +358,7 @@ async def test_an_expressions_generator_is_a_list() -> None:
     assert await told(squares, {"n": 3}) == [Finished([0, 1, 4])]
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(1, "ValueError: mine"), (2, "ExceptionGroup: ")]
-)
+@pytest.mark.parametrize(("count", "text"), [(1, "ValueError: mine"), (2, "ExceptionGroup: ")])
 async def test_an_exception_group_of_the_tools_is_a_failure(count: int, text: str) -> None:
     async def fail() -> None:
         raise ValueError("mine")

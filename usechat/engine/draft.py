@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -12,8 +13,6 @@ from usechat.engine.partial_json import UNDEFINED, parse_partial_json
 from usechat.engine.text import TextBuffer
 from usechat.model.messages import UIMessage
 from usechat.model.parts import Part, WireModel, tag_of_part
-
-_PART: TypeAdapter[Any] = TypeAdapter(Part)
 
 Fields = dict[str, Any]
 """The fields of a part in wire form; what is unset is absent."""
@@ -148,7 +147,7 @@ class DraftPart:
     def build(self) -> Any:
         """The published form; the same object until something changes."""
         if self._model is None:
-            self._model = _PART.validate_python(self.look())
+            self._model = _validator_of_parts().validate_python(self.look())
         return self._model
 
 
@@ -318,3 +317,9 @@ def _partial_of(fields: Mapping[str, Any]) -> PartialToolCall:
         fields.get("toolMetadata"),
         raw if isinstance(raw, str) else "",
     )
+
+
+@cache
+def _validator_of_parts() -> TypeAdapter[Any]:
+    # Built by the first part that somebody looks at, not by an import.
+    return TypeAdapter(Part)

@@ -4,11 +4,13 @@ A chunk is a plain dict; its class here says what is in it and validates it. Fie
 named are kept. Source: ai 7.0.173, src/ui-message-stream/ui-message-chunks.ts.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
+# Annotations are no texts here: pydantic would take long to evaluate 150 of them.
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, TypeAdapter, with_config
+from pydantic_core import SchemaValidator
+from pydantic_core.core_schema import list_schema
 from typing_extensions import NotRequired, TypedDict
 
 from usechat.model.parts import JSONObject, WireModel
@@ -319,18 +321,23 @@ _KnownChunk = Annotated[
 CHUNK_TYPES = frozenset(
     kind
     for chunk in get_args(get_args(_KnownChunk)[0])
-    for kind in get_args(get_type_hints(chunk)["type"])
+    for kind in get_args(chunk.__annotations__["type"])
 )
 """Every chunk type but those of data parts."""
-
-# Built once: the lookup by ``type`` is done without a step of Python.
-_MANY: TypeAdapter[list[Any]] = TypeAdapter(list[_KnownChunk])
-_KNOWN: TypeAdapter[Any] = TypeAdapter(_KnownChunk)
-_DATA: TypeAdapter[Any] = TypeAdapter(DataPartChunk)
 
 STREAM_DONE: UIMessageChunk = {"type": "[DONE]"}
 """What a decoder makes of the event that ends a stream. It has no wire form: a server that sends
 such an object has sent an unknown type."""
+
+
+# Built by the first reply, not by an import. Two threads at once build them twice: no harm in that.
+@cache
+def _validators() -> tuple[Any, Any, Any]:
+    """Those of a chunk of a known type, of many such, and of a data part's chunk."""
+    known = TypeAdapter[Any](_KnownChunk)
+    # An adapter of the list would look at every field again.
+    many = SchemaValidator(list_schema(known.core_schema))
+    return known.validator, many, TypeAdapter(DataPartChunk).validator
 
 
 def validate_chunks(values: list[Any]) -> list[UIMessageChunk]:
@@ -343,7 +350,9 @@ def validate_chunks(values: list[Any]) -> list[UIMessageChunk]:
         ValidationError: one of them is something else; which one is not worth knowing,
             ``validate_chunk`` tells it apart.
     """
-    return _MANY.validate_python(values)
+    _, many, _ = _validators()
+    checked: list[UIMessageChunk] = many.validate_python(values)
+    return checked
 
 
 def validate_chunk(value: Any) -> UIMessageChunk:
@@ -355,10 +364,9 @@ def validate_chunk(value: Any) -> UIMessageChunk:
     Raises:
         ValidationError: it is no chunk.
     """
-    if isinstance(value, dict) and str(value.get("type")).startswith("data-"):
-        checked: UIMessageChunk = _DATA.validate_python(value)
-    else:
-        checked = _KNOWN.validate_python(value)
+    known, _, data = _validators()
+    is_data = isinstance(value, dict) and str(value.get("type")).startswith("data-")
+    checked: UIMessageChunk = (data if is_data else known).validate_python(value)
     return checked
 
 

@@ -4,8 +4,7 @@ Source: ai 7.0.173, src/ui/ui-messages.ts. What came in goes out as the same JSO
 field is absent, null is null, unknown fields and parts are kept.
 """
 
-from __future__ import annotations
-
+# Annotations are no texts here: pydantic would take long to evaluate them.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
