@@ -9,11 +9,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
 
 import usechat
-from usechat.model import chunks
-from usechat.model.chunks import validate_chunks
 
 
 def printed(code: str) -> str:
@@ -111,7 +108,7 @@ def test_a_session_without_messages_builds_no_validators() -> None:
     code = """
         from usechat import AsyncChatSession, ChatSession
         from usechat.engine.draft import _validator_of_parts
-        from usechat.model.chunks import _validators
+        from usechat.model.chunk_validation import _validators
 
         with ChatSession("http://localhost:1/api/chat") as chat:
             chat.messages, AsyncChatSession("http://localhost:1/api/chat").messages
@@ -128,7 +125,7 @@ def test_threads_that_validate_at_once() -> None:
         from threading import Barrier
         from pydantic import ValidationError
         from usechat.engine.draft import DraftPart
-        from usechat.model.chunks import validate_chunk, validate_chunks
+        from usechat.model.chunk_validation import validate_chunk, validate_chunks
 
         sys.setswitchinterval(1e-6)
         together = Barrier(8)
@@ -155,28 +152,3 @@ def test_threads_that_validate_at_once() -> None:
             print(*set(pool.map(read, range(8))))
     """
     assert printed(code) == "(('text-delta', 'delta'), (1, 'finish', 'finishReason'), 'Hi')"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        [],
-        [{"type": "start", "extra": {"kept": [1]}}, {"type": "finish"}],
-        [{"type": "steering-message", "id": "s", "parts": [{"type": "text", "text": "Hi"}]}],
-        [{"type": "text-delta", "id": "t"}],
-        [{"type": "text-end", "id": "t", "citations": [{"source": {"type": "source"}}]}],
-        [{"type": "data-x", "data": 1}],
-        [{}, None],
-        {"type": "start"},
-    ],
-    ids=repr,
-)
-def test_many_chunks_are_validated_as_pydantic_would(value: object) -> None:
-    def outcome(validate: object) -> object:
-        try:
-            return validate(value)  # type: ignore[operator]
-        except ValidationError as error:
-            return error.errors(include_url=False)
-
-    ours, theirs = validate_chunks, TypeAdapter(list[chunks._KnownChunk]).validate_python
-    assert outcome(ours) == outcome(theirs)

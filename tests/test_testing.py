@@ -32,7 +32,8 @@ from usechat import (
     UIMessage,
     UseChatError,
 )
-from usechat.model.chunks import STREAM_DONE, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import STREAM_DONE
 from usechat.testing import (
     CUT,
     HANG,

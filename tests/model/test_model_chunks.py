@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from usechat import DataChunk, ToolCall
-from usechat.model import chunks as chunks_module
-from usechat.model.chunks import CHUNK_TYPES, STREAM_DONE, validate_chunk, validate_chunks
+from usechat.model.chunk_validation import validate_chunk, validate_chunks
+from usechat.model.chunks import CHUNK_TYPES, STREAM_DONE, KnownChunk
 
 META = {"p": {"x": 1}}
 TOOL = {
@@ -185,7 +185,7 @@ def test_every_type_is_here() -> None:
 
 
 def test_every_field_is_here() -> None:
-    union = get_args(get_args(chunks_module._KnownChunk)[0])
+    union = get_args(get_args(KnownChunk)[0])
     for kind in union:
         hints = get_type_hints(kind)
         for name in get_args(hints["type"]):
@@ -324,3 +324,35 @@ def test_tool_call() -> None:
         "toolName": "n",
         "input": 1,
     }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        [{"type": "start", "extra": {"kept": [1]}}, {"type": "finish"}],
+        [{"type": "steering-message", "id": "s", "parts": [{"type": "text", "text": "Hi"}]}],
+        [{"type": "text-delta", "id": "t"}],
+        [{"type": "text-delta", "id": "t", "delta": "a"}] * 3,
+        [{"type": "text-delta", "id": "t", "delta": "a"}, {"type": "text-delta", "id": "t"}],
+        [{"type": "text-delta", "id": 1, "delta": "a"}],
+        [{"type": "text-delta", "id": "t", "delta": None}],
+        [{"type": "text-delta", "id": 1, "delta": 1}],
+        [{"type": "text-delta", "delta": "a", "more": 1}],
+        [{"type": "text-delta", "id": "t", "delta": "a", "providerMetadata": 1}],
+        [{"type": "text-end", "id": "t", "citations": [{"source": {"type": "source"}}]}],
+        [{"type": "data-x", "data": 1}],
+        [{}, None],
+        {"type": "start"},
+    ],
+    ids=repr,
+)
+def test_many_chunks_are_validated_as_pydantic_would(value: object) -> None:
+    def outcome(validate: object) -> object:
+        try:
+            return validate(value)  # type: ignore[operator]
+        except ValidationError as error:
+            return error.errors(include_url=False)
+
+    ours, theirs = validate_chunks, TypeAdapter(list[KnownChunk]).validate_python
+    assert outcome(ours) == outcome(theirs)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usechat.errors import StreamProtocolError
-from usechat.model.chunks import STREAM_DONE, UIMessageChunk, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import STREAM_DONE, UIMessageChunk
 from usechat.model.usage import Usage
 from usechat.testing import byte_by_byte, every_split
 from usechat.wire.openai import OpenAIDecoder, error_words

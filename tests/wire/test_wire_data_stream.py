@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from tests.engine.harness import Chat
 from usechat import ServerError, UIMessageChunk
-from usechat.model.chunks import STREAM_DONE, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import STREAM_DONE
 from usechat.server.demo import KEYWORDS, write
 from usechat.server.script import SILENCE
 from usechat.testing import byte_by_byte, every_split

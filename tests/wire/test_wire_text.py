@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usechat import UIMessageChunk
-from usechat.model.chunks import STREAM_DONE, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import STREAM_DONE
 from usechat.testing import byte_by_byte, every_split
 from usechat.wire import json_sse, text_stream
 from usechat.wire.json_sse import JSONSSEDecoder

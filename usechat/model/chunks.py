@@ -5,12 +5,9 @@ named are kept. Source: ai 7.0.173, src/ui-message-stream/ui-message-chunks.ts.
 """
 
 # Annotations are no texts here: pydantic would take long to evaluate 150 of them.
-from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, TypeAdapter, with_config
-from pydantic_core import SchemaValidator
-from pydantic_core.core_schema import list_schema
+from pydantic import Field, with_config
 from typing_extensions import NotRequired, TypedDict
 
 from usechat.model.parts import JSONObject, WireModel
@@ -290,7 +287,7 @@ class DataPartChunk(_Chunk):
     transient: NotRequired[bool]
 
 
-_KnownChunk = Annotated[
+KnownChunk = Annotated[
     StartChunk
     | StepChunk
     | PartStartChunk
@@ -317,10 +314,11 @@ _KnownChunk = Annotated[
     | ErrorChunk,
     Field(discriminator="type"),
 ]
+"""Any chunk but those of data parts."""
 
 CHUNK_TYPES = frozenset(
     kind
-    for chunk in get_args(get_args(_KnownChunk)[0])
+    for chunk in get_args(get_args(KnownChunk)[0])
     for kind in get_args(chunk.__annotations__["type"])
 )
 """Every chunk type but those of data parts."""
@@ -328,46 +326,6 @@ CHUNK_TYPES = frozenset(
 STREAM_DONE: UIMessageChunk = {"type": "[DONE]"}
 """What a decoder makes of the event that ends a stream. It has no wire form: a server that sends
 such an object has sent an unknown type."""
-
-
-# Built by the first reply, not by an import. Two threads at once build them twice: no harm in that.
-@cache
-def _validators() -> tuple[Any, Any, Any]:
-    """Those of a chunk of a known type, of many such, and of a data part's chunk."""
-    known = TypeAdapter[Any](_KnownChunk)
-    # An adapter of the list would look at every field again.
-    many = SchemaValidator(list_schema(known.core_schema))
-    return known.validator, many, TypeAdapter(DataPartChunk).validator
-
-
-def validate_chunks(values: list[Any]) -> list[UIMessageChunk]:
-    """Validate many chunks of known types at once, data parts not among them.
-
-    Args:
-        values: what was read from JSON.
-
-    Raises:
-        ValidationError: one of them is something else; which one is not worth knowing,
-            ``validate_chunk`` tells it apart.
-    """
-    _, many, _ = _validators()
-    checked: list[UIMessageChunk] = many.validate_python(values)
-    return checked
-
-
-def validate_chunk(value: Any) -> UIMessageChunk:
-    """Validate one chunk of any type.
-
-    Args:
-        value: what was read from JSON.
-
-    Raises:
-        ValidationError: it is no chunk.
-    """
-    known, _, data = _validators()
-    is_data = isinstance(value, dict) and str(value.get("type")).startswith("data-")
-    checked: UIMessageChunk = (data if is_data else known).validate_python(value)
-    return checked
 
 
 class ToolCall(WireModel):

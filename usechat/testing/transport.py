@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from usechat.engine.exchange import ChatRequest
 from usechat.errors import InvalidArgumentError, UseChatError
-from usechat.model.chunks import STREAM_DONE, UIMessageChunk, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import STREAM_DONE, UIMessageChunk
 from usechat.model.messages import where_wrong
 from usechat.testing.script import HANG, Marker
 

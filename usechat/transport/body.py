@@ -105,16 +105,17 @@ class _Ahead:
         self._read: Any = None
         self._told: Any = None  # by the read, to the loop
         self._error: BaseException | None = None
-        size = 0
+        size, next_piece, put = 0, pieces.__anext__, self.came.append
         try:
             while self._read is None and size < _MOST:
-                read = pieces.__anext__().__await__()
+                read = next_piece().__await__()
                 try:
                     self._told = next(read)
                     self._read = read
                 except StopIteration as end:
-                    self.came.append(end.value)
-                    size += len(end.value)
+                    piece = end.value
+                    put(piece)
+                    size += len(piece)
         except BaseException as error:
             self._error = error  # once what came before has been handed on
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from usechat.errors import InvalidArgumentError, StreamProtocolError
-from usechat.model.chunks import STREAM_DONE, UIMessageChunk, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import STREAM_DONE, UIMessageChunk
 from usechat.model.json import dumps, loads
 from usechat.model.messages import where_wrong
 from usechat.wire.event_stream import shown

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from usechat.errors import StreamProtocolError
-from usechat.model.chunks import UIMessageChunk, validate_chunk
+from usechat.model.chunk_validation import validate_chunk
+from usechat.model.chunks import UIMessageChunk
 from usechat.model.json import loads
 from usechat.model.messages import where_wrong
 from usechat.wire.event_stream import shown
@@ -67,8 +68,8 @@ _WORDS: dict[type, str] = {str: "text", list: "list", dict: "object"}
 _OBJECTS = (dict, list, type(None))  # of the type "object" in JavaScript
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SSE_FIELDS = ("data", "event", "id", "retry")
-_SOURCE_URL = ("url", "title", "providerMetadata")
-_SOURCE_DOCUMENT = ("mediaType", "title", "filename", "providerMetadata")
+_URL = ("source-url", ("url", "title", "providerMetadata"))
+_DOCUMENT = ("source-document", ("mediaType", "title", "filename", "providerMetadata"))
 
 
 class DataStreamDecoder:
@@ -335,9 +336,7 @@ class DataStreamDecoder:
     # ---------------------------------------------------------------- sources
 
     def _source(self, value: Any) -> _Chunks:
-        is_document = value.get("sourceType") == "document"
-        kind = "source-document" if is_document else "source-url"
-        names = _SOURCE_DOCUMENT if is_document else _SOURCE_URL
+        kind, names = _DOCUMENT if value.get("sourceType") == "document" else _URL
         chunk = {name: value[name] for name in names if value.get(name) is not None}
         source_id = value.get("id")
         chunk["sourceId"] = value.get("url") if source_id is None else source_id

@@ -13,12 +13,11 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from usechat.errors import StreamProtocolError
+from usechat.model.chunk_validation import validate_chunk, validate_chunks
 from usechat.model.chunks import (
     CHUNK_TYPES,
     STREAM_DONE,
     UIMessageChunk,
-    validate_chunk,
-    validate_chunks,
 )
 from usechat.model.json import dumps
 from usechat.model.messages import where_wrong
