@@ -19,6 +19,7 @@ from usechat.errors import (
 )
 from usechat.model.chunks import UIMessageChunk
 from usechat.transport.base import ChatTransport
+from usechat.transport.reconnecting import ReconnectingReply
 from usechat.transport.reply import HttpReply
 
 logger = logging.getLogger("usechat")
@@ -61,7 +62,7 @@ async def read_into(reply: Reply, take: Callable[[list[UIMessageChunk]], bool]) 
     Returns:
         Whether the reply has ended; else ``take`` has had enough.
     """
-    if isinstance(reply, HttpReply):
+    if isinstance(reply, (HttpReply, ReconnectingReply)):
         return await reply.read_into(take)
     async for chunks in reply:
         if not take(chunks):

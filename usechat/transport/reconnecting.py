@@ -63,22 +63,41 @@ class ReconnectingReply:
     async def __anext__(self) -> list[UIMessageChunk]:
         while True:
             assert self._reply is not None
+            failure: TransportError | None = None
             try:
-                chunks = await anext(self._reply)
-            except StopAsyncIteration:
-                if self._seen.ended or not self._require_finish:
-                    raise
-                await self._mend_early_end()
-            except _BROKEN as error:
-                if self._seen.ended:
-                    raise StopAsyncIteration from error
-                await self.mend(error)
-            else:
-                new = self._take(chunks, self._reply)
-                if self._seen.advanced:
-                    self._failures = 0
+                new = self._take(await anext(self._reply), self._reply)
                 if new:
                     return new
+                continue
+            except StopAsyncIteration:
+                pass
+            except _BROKEN as error:
+                failure = error
+            if not await self._goes_on(failure):
+                raise StopAsyncIteration from failure
+
+    async def read_into(self, take: Callable[[list[UIMessageChunk]], bool]) -> bool:
+        """As ``HttpReply.read_into``.
+
+        Args:
+            take: gets the chunks; it says whether to go on.
+        """
+
+        def take_new(chunks: list[UIMessageChunk]) -> bool:
+            assert self._reply is not None
+            new = self._take(chunks, self._reply)
+            return take(new) if new else True
+
+        while True:
+            assert self._reply is not None
+            failure: TransportError | None = None
+            try:
+                if not await self._reply.read_into(take_new):
+                    return False
+            except _BROKEN as error:
+                failure = error
+            if not await self._goes_on(failure):
+                return True
 
     async def aclose(self) -> None:
         """End the response that is open, wherever it is."""
@@ -110,7 +129,10 @@ class ReconnectingReply:
         if self._is_new:
             self._is_new = False
             chunks = self._begin_with(chunks, reply.first_event_id)
-        return self._seen.take(chunks)
+        new = self._seen.take(chunks)
+        if self._seen.advanced:
+            self._failures = 0
+        return new
 
     def _begin_with(
         self, chunks: list[UIMessageChunk], event_id: str | None
@@ -127,14 +149,20 @@ class ReconnectingReply:
                 return chunks[1:]  # the last event once more
         return chunks
 
-    async def _mend_early_end(self) -> None:
-        """The body ended before the reply did; if there is no rest, that was all."""
+    async def _goes_on(self, failure: TransportError | None) -> bool:
+        """Whether there is another connection where one has ended, cleanly or by a failure."""
+        if self._seen.ended or (failure is None and not self._require_finish):
+            return False
+        if failure is not None:
+            await self.mend(failure)
+            return True
         try:
             await self.mend(ConnectionBrokenError("The reply ended without its end."))
         except _BROKEN as error:
             if isinstance(error.__cause__, _BROKEN):
                 raise
-            raise StopAsyncIteration from error
+            return False  # there is no rest to be had: that was all
+        return True
 
     async def mend(self, error: TransportError) -> None:
         """Go on with another connection.
