@@ -440,3 +440,40 @@ def test_only_a_disconnect_can_be_resumed(end: str) -> None:
     chat.receive(text("new", "t9"))
     assert chat.texts()[1] == "assistant: a"
     assert chat.texts()[-1] == "assistant: new"
+
+
+def test_a_replay_that_breaks_off_sooner_leaves_what_was_there() -> None:
+    chat = Chat()
+    chat.send()
+    chat.receive(start("a1"), text_start(), text_delta("Hello there"))
+    chat.fail(GONE)
+    turn = chat.resume()
+    chat.receive(start("a1"), text_start(), text_delta("Hel"))
+    assert chat.texts()[-1] == "assistant: Hel"
+    chat.fail(GONE)
+    assert (chat.texts()[-1], turn.message) == ("assistant: Hello there", chat.messages[-1])
+    chat.resume()
+    chat.reply(start("a1"), text("Hello there, you"))
+    assert chat.texts() == ["user: Hi", "assistant: Hello there, you"]
+
+
+def test_a_replay_that_comes_further_is_kept() -> None:
+    chat = Chat()
+    chat.send()
+    chat.receive(start("a1"), text_start(), text_delta("Hel"))
+    chat.fail(GONE)
+    chat.resume()
+    chat.receive(start("a1"), text_start(), text_delta("Hello"))
+    chat.fail(GONE)
+    assert chat.texts()[-1] == "assistant: Hello"
+
+
+def test_a_step_that_a_broken_reply_went_on_from_is_not_lost() -> None:
+    chat = Chat(user(), assistant(call("output-available", input={}, output=1)))
+    chat.send(None)
+    chat.receive(start("a1"), STEP, text_start(), text_delta("It"))
+    chat.fail(GONE)
+    turn = chat.resume()
+    chat.reply(start("a1"), STEP, text("It is."))
+    assert [part["type"] for part in chat.reply_parts()] == ["tool-weather", "step-start", "text"]
+    assert (turn.first_part, chat.texts()[-1]) == (1, "assistant: It is.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,12 @@ from usechat.engine.exchange import RequestOptions, TurnState
 from usechat.engine.tool_round import ToolRound, ToolRun
 from usechat.engine.tool_rounds import NO_RESULT, TOO_LATE
 from usechat.engine.turn_text import TurnText
-from usechat.errors import CallbackError, ChatBusyError, DispatchError
+from usechat.errors import (
+    CallbackError,
+    ChatBusyError,
+    ConnectionBrokenError,
+    DispatchError,
+)
 from usechat.model.tools import ToolDefinition
 
 from .harness import (
@@ -643,6 +649,90 @@ def test_what_a_new_reply_calls_with_an_older_id_runs() -> None:
     chat.send("Again")
     chat.reply(start("a2"), CALLED)
     assert chat.running().message_index == 3
+
+
+GONE = ConnectionBrokenError("gone")
+BREAKS: dict[str, Callable[[Chat], object]] = {
+    "broken": lambda chat: chat.fail(GONE),
+    "stopped": Chat.stop,
+    "superseded": Chat.resume,
+    "cancelled": lambda chat: chat.run(chat.engine.end_cancelled(chat.exchange)),
+    "incomplete": Chat.finish,
+}
+
+
+@pytest.mark.parametrize("count", range(1, 4))
+@pytest.mark.parametrize("end", BREAKS.values(), ids=BREAKS)
+def test_a_replay_that_breaks_off_loses_no_end(end: Callable[[Chat], object], count: int) -> None:
+    chat = ToolChat(user(), ended_call())
+    before = chat.messages[1]
+    chat.resume()
+    chat.receive([start("a1"), *CALLED][:count])
+    chat.events()
+    end(chat)
+    assert chat.messages[1] == before or count == 3
+    assert chat.messages[1].tool_parts[0].output == "sun"
+    assert MessagesReplaced(1) in chat.events() or chat.states() == ["output-available"]
+    chat.resume()
+    chat.reply(start("a1"), CALLED)
+    assert chat.engine.round is None
+    assert chat.messages[1].tool_parts[0].output == "sun"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "output-available", "output": 1, "preliminary": True},
+        {"state": "approval-responded", "approval": {"id": "ap1", "approved": True}},
+    ],
+)
+def test_a_call_that_had_begun_and_has_no_end_was_stopped(fields: dict[str, Any]) -> None:
+    run = call(**{"input": {"city": "Rome"}, **fields})
+    chat = ToolChat(user(), assistant({"type": "step-start"}, run), max_steps=1)
+    chat.resume()
+    chat.reply(start("a1"), CALLED)
+    part = chat.messages[-1].tool_parts[0]
+    assert (chat.engine.round, part.state, part.error_text) == (None, "output-error", NO_RESULT)
+    assert part.preliminary is None
+
+
+# ------------------------------------------- approvals of a reply that is coming
+
+
+def test_a_yes_while_the_reply_is_coming_runs_the_call_when_it_is_complete() -> None:
+    chat = ToolChat()
+    turn = chat.send()
+    chat.receive(start("a1"), STEP, tool("input-available"))
+    chat.receive(tool("approval-request", approvalId="ap1"))
+    chat.approve()
+    assert (chat.engine.round, chat.states()) == (None, ["approval-responded"])
+    chat.receive(text("Thanks."), END_STEP, finish())
+    chat.finish()
+    assert (chat.round.turn, chat.running().approved) == (turn, True)
+    chat.end("sun")
+    assert chat.exchange.request.messages[-1].tool_parts[0].output == "sun"
+
+
+def test_a_no_while_the_reply_is_coming_is_its_end() -> None:
+    chat = ToolChat()
+    chat.send()
+    chat.receive(start("a1"), STEP, tool("input-available"))
+    chat.receive(tool("approval-request", approvalId="ap1"))
+    chat.approve(False)
+    chat.receive(END_STEP, finish())
+    chat.finish()
+    assert (chat.engine.round, chat.states()) == (None, ["output-denied"])
+
+
+def test_too_late_is_said_where_it_was_asked() -> None:
+    asked = call("approval-requested", input={}, approval={"id": "ap1"})
+    chat = ToolChat(user(), ended_call(), user(id="u2"), assistant(asked, id="a2"), user(id="u3"))
+    chat.approve()
+    assert [m.tool_parts[0].state for m in chat.messages if m.tool_parts] == [
+        "output-available",
+        "output-error",
+    ]
+    assert chat.messages[3].tool_parts[0].error_text == TOO_LATE
 
 
 def test_an_id_that_cannot_be_made_ends_the_turn() -> None:

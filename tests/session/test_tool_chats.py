@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -22,6 +23,7 @@ from usechat import (
     AsyncChatSession,
     AsyncTurn,
     ChatBusyError,
+    InputChanged,
     PartUpdated,
     ToolContext,
 )
@@ -98,6 +100,102 @@ async def test_an_action_on_another_thread_is_refused_before_it_changes_anything
         assert outputs(turn.message) == [["Hi", ""]]
         assert (turn.outcome, chat.input) == ("completed", "Text")
         assert ([tool.name for tool in chat.tools], chat.queued_messages) == (["act"], ())
+
+
+WAITS: dict[str, Callable[[AsyncChatSession, AsyncTurn], Any]] = {
+    "a message that interrupts": lambda chat, turn: chat.send_message("Then"),
+    "stop": lambda chat, turn: chat.stop() or turn,
+    "its own output": lambda chat, turn: chat.add_tool_output("c1", 1),
+    "close": lambda chat, turn: chat.aclose(),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+async def test_a_tool_that_has_ended_its_round_cannot_wait_for_its_chat(
+    wait: Callable[[AsyncChatSession, AsyncTurn], Any],
+) -> None:
+    chat = chatting(calls(call("wait")), answer("Then."), answer(), when_busy="interrupt")
+    left: list[str] = []
+
+    @chat.tool(name="wait")
+    async def tool(ctx: ToolContext) -> None:
+        try:
+            await wait(ctx.chat, turn)
+            await anyio.sleep_forever()
+        except BaseException as error:
+            left.append(type(error).__name__)
+            raise
+
+    async with chat:
+        turn = chat.send_message("Hi")
+        with anyio.fail_after(PATIENCE):
+            await turn
+        assert (turn.over, chat.status, len(left)) == (True, "ready", 1)
+
+
+async def test_what_a_tool_sends_after_its_round_is_awaited_too() -> None:
+    chat = chatting(calls(call("send")), answer("Second."), when_busy="interrupt")
+
+    @chat.tool
+    async def send(ctx: ToolContext) -> None:
+        ctx.chat.send_message("Then")
+
+    async with chat:
+        turn = await chat.send_message("Hi")
+        assert (turn.outcome, chat.status) == ("stopped", "ready")
+        assert [m.text for m in chat.messages] == ["Hi", "", "Then", "Second."]
+
+
+async def test_what_a_tool_sends_and_waits_for_the_user_goes_with_a_later_turn() -> None:
+    replies = [calls(call("send"), call("ask", "c2")), answer("First."), answer("Second.")]
+    chat = chatting(*replies, when_busy="queue")
+
+    @chat.tool
+    async def send(ctx: ToolContext) -> None:
+        ctx.chat.send_message("Then")
+
+    @chat.tool(needs_approval=True)
+    async def ask() -> None: ...
+
+    async with chat:
+        turn = await chat.send_message("Hi")
+        assert [m.text for m in chat.queued_messages] == ["Then"]
+        (part,) = turn.pending
+        await chat.add_tool_approval_response(part.approval.id, True)
+        assert [m.text for m in chat.messages] == ["Hi", "First.", "Then", "Second."]
+        assert chat.status == "ready"
+
+
+def test_a_chat_may_go_on_in_another_thread_when_nobody_waits_for_it() -> None:
+    chat = chatting(answer("One."), answer("Two."))
+
+    async def send() -> str:
+        return (await chat.send_message("Hi")).text
+
+    assert anyio.run(send) == "One."
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(anyio.run, send).result() == "Two."
+        other.submit(chat.stop).result()
+        other.submit(anyio.run, chat.aclose).result()
+
+
+async def test_observers_of_what_a_tool_does_are_no_tool() -> None:
+    async with anyio.create_task_group() as tasks:
+        chat = chatting(calls(call("write")), answer())
+        outcomes: list[str | None] = []
+
+        @chat.tool
+        async def write(ctx: ToolContext) -> None:
+            ctx.chat.input = "text"
+
+        async def outcome() -> None:
+            outcomes.append((await turn).outcome)
+
+        chat.on(InputChanged, lambda _: tasks.start_soon(outcome))
+        async with chat:
+            turn = chat.send_message("Hi")
+            await turn
+    assert outcomes == ["completed"]
 
 
 async def test_a_task_that_an_observer_of_a_tool_begins_is_no_tool() -> None:

@@ -153,6 +153,31 @@ async def test_enough_at_the_end_is_the_end() -> None:
     assert await body_of(Scripted(b"a", WAIT)).read_into(lambda _: False)
 
 
+async def test_a_pause_is_awaited_where_no_read_is_under_way() -> None:
+    told: list[Any] = []
+    body = body_of(Scripted(b"a", b"b", WAIT, b"c", WAIT))
+
+    async def pause() -> None:
+        with anyio.CancelScope():
+            await anyio.lowlevel.checkpoint()
+        told.append("pause")
+
+    assert await body.read_into(lambda piece: told.append(piece) is None, pause)
+    assert told == [b"ab", "pause", b"c"]
+
+
+async def test_what_take_raises_comes_out_where_it_has_cancelled_who_reads() -> None:
+    stream, scope = Endless(), anyio.CancelScope()
+
+    def take(_: bytes) -> bool:
+        scope.cancel()
+        raise KeyboardInterrupt
+
+    with scope, pytest.raises(KeyboardInterrupt):
+        await body_of(stream).read_into(take)
+    assert stream.told == ["left"]
+
+
 async def test_scopes_of_who_takes_are_its_own() -> None:
     def take(_: bytes) -> bool:
         with anyio.CancelScope() as scope:  # noqa: ASYNC100 (it is the order of scopes that counts)

@@ -156,6 +156,40 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class TooLate:
+    """The end of a call that was approved when nobody waited for it any more.
+
+    Attributes:
+        response: the approval that came too late.
+        error_text: what the model is told.
+    """
+
+    response: ApprovalResponse
+    error_text: str
+
+    @property
+    def of(self) -> str:
+        """What it answers, for messages."""
+        return self.response.of
+
+    def matches(self, part: ToolCallPart) -> bool:
+        """Whether a part is meant.
+
+        Args:
+            part: any tool call.
+        """
+        return self.response.matches(part)
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields of a part with the answer in it.
+
+        Args:
+            fields: the part in wire form.
+        """
+        return ToolOutput.error(fields["toolCallId"], self.error_text).applied(fields)
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """A call that is to run on this side wants the user's approval.
 
@@ -176,7 +210,7 @@ class ApprovalRequest:
         return {**fields, "state": "approval-requested", "approval": {"id": self.approval_id}}
 
 
-Answer = ToolOutput | ApprovalResponse | Denial
+Answer = ToolOutput | ApprovalResponse | Denial | TooLate
 """Something that a tool call waited for."""
 
 

@@ -40,6 +40,8 @@ class Endings(Exchanges):
         self._resumable = None
         self._keep_ends(exchange)
         self._end(exchange)
+        if outcome_of(exchange, self.require_finish) != "completed":
+            self._keep_longer(exchange)
         interrupted = reason == "interrupted"
         if interrupted or not self._begin_round(exchange):
             self._set_status("settle", None)
@@ -94,6 +96,7 @@ class Endings(Exchanges):
         if exchange.over:
             return
         self._end(exchange)
+        self._keep_longer(exchange)
         self._set_status("fail", error)
         if not exchange.connecting:
             self._note_interruption(exchange, failed=True)
@@ -147,6 +150,7 @@ class Endings(Exchanges):
         if self._resumable is exchange.draft or exchange.connecting:
             self._resumable = None
         self._end(exchange)
+        self._keep_longer(exchange)
         self._set_status("settle", None)
         yield from self._tell_stopped(exchange)
 
@@ -167,6 +171,7 @@ class Endings(Exchanges):
             exchange: the resume.
         """
         self._end(exchange)
+        self._keep_longer(exchange)
         yield from self._tell_stopped(exchange)
 
     def _tell_stopped(self, exchange: Exchange) -> Steps[None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from usechat.engine.answers import Answer, ApprovalResponse, ToolOutput, answered
 from usechat.engine.automatic import waiting_calls
-from usechat.engine.events import ErrorChanged, PartUpdated
+from usechat.engine.events import ErrorChanged
 from usechat.engine.exchange import Exchange, RequestOptions, Steps, TurnState
 from usechat.engine.restoring import Restoring
 from usechat.errors import ChatBusyError, InvalidArgumentError
@@ -215,9 +215,9 @@ class ChatEngine(Restoring):
         for part in exchange.draft.calls():
             if answer.matches(part.build()):
                 part.replace(answer.applied(part.look()))
-                if published:
-                    exchange.emit(PartUpdated(exchange.draft.id, part.index))
+                exchange.answered.append(part.index)
         if published:
+            exchange.announce()
             self.history.written()
 
     def stop_turn(self, turn: TurnState) -> Steps[None]:

@@ -233,6 +233,8 @@ class Exchange:
         response: the head of the response.
         publish: puts the draft in the list and announces its parts.
         skipped: chunk types that the log has been told of.
+        replaces: the message that it has thrown away, where the reply came again.
+        answered: parts that an answer has changed and that nobody has been told of.
     """
 
     turn: TurnState
@@ -252,6 +254,8 @@ class Exchange:
     response: Response | None = None
     publish: Callable[[], None] = field(default=_nobody_looks, repr=False)
     skipped: set[str] = field(default_factory=set)
+    replaces: UIMessage | None = None
+    answered: list[int] = field(default_factory=list)
 
     def emit(self, event: MetadataChanged | PartUpdated | PartDone) -> None:
         """Tell the observers of a change in what they know already.
@@ -277,8 +281,10 @@ class Exchange:
             self.outbox.add_delta(kind, self.draft.id, part_index, text, start)
 
     def announce(self) -> None:
-        """Tell the observers of parts they do not know yet."""
+        """Tell the observers of parts they do not know yet, or not as they are."""
         draft = self.draft
+        while self.answered:
+            self.emit(PartUpdated(draft.id, self.answered.pop()))
         while draft.announced < draft.written:
             self.outbox.add(PartAdded(draft.id, draft.announced))
             draft.announced += 1

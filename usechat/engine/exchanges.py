@@ -245,12 +245,31 @@ class Exchanges(ChatCore, ABC):
         return exchange.resets and is_older
 
     def _begin_anew(self, exchange: Exchange, message_id: str) -> None:
+        index, resumed = self.history.find_reply(message_id), exchange.draft
+        before = None if index is None else self.history.at(index)
+        exchange.replaces = exchange.replaces or before
         self.history.release()
         exchange.message_index = None
-        resumed, exchange.draft = exchange.draft, Draft(message_id)
+        exchange.draft = Draft(message_id)
         if self._resumable is resumed:
+            # What stood there before the reply is not sent again: a step whose calls ran here.
+            kept = None if before is None else before.parts[: resumed.continued]
+            if before is not None and kept:
+                message = before.model_copy(update={"id": message_id, "parts": kept})
+                exchange.draft = Draft(message_id, message)
             self._resumable = exchange.draft
-        exchange.turn.first_part = 0
+        exchange.turn.first_part = exchange.draft.continued
+
+    def _keep_longer(self, exchange: Exchange) -> None:
+        """Keep what was there, where a reply that was sent again has not come as far."""
+        before, index = exchange.replaces, exchange.message_index
+        if before is None or index is None or self.history.at(index).id != before.id:
+            return
+        pairs = zip(_extent(self.history.at(index)), _extent(before), strict=True)
+        if any(now < then for now, then in pairs):
+            self.history.replace(index, before)
+            exchange.turn.message = before
+            self._changed()
 
     def _tool_called(self, exchange: Exchange, chunk: UIMessageChunk) -> Steps[None]:
         call = ToolCall.model_validate(chunk)
@@ -272,6 +291,12 @@ class Exchanges(ChatCore, ABC):
         if effect is Effect.DATA and not exchange.over:
             update_data(exchange, chunk)
             self._write(exchange)
+
+
+def _extent(message: UIMessage) -> tuple[int, int, int]:
+    """How far a message has come: its parts, its calls that have an end, its text."""
+    ended = [part for part in message.tool_parts if part.state.startswith("output-")]
+    return len(message.parts), len(ended), len(message.text)
 
 
 def _is_unfinished(message: UIMessage) -> bool:

@@ -7,8 +7,6 @@ import re
 HALF = re.compile("[\ud800-\udfff]")
 """One half of a surrogate pair, as JavaScript has it."""
 
-"""One half of a surrogate pair, as JavaScript has it."""
-
 _JOIN_AT = 512
 
 

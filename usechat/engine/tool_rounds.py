@@ -14,11 +14,12 @@ from usechat.engine.answers import (
     ApprovalRequest,
     ApprovalResponse,
     Denial,
+    TooLate,
     ToolOutput,
     answered_at,
 )
 from usechat.engine.automatic import calls_of_last_step
-from usechat.engine.draft import wire_form
+from usechat.engine.draft import Fields, wire_form
 from usechat.engine.endings import Endings, is_cut, outcome_of
 from usechat.engine.events import PartUpdated
 from usechat.engine.exchange import Exchange, Outcome, RequestOptions, Steps, TurnState
@@ -42,9 +43,9 @@ class ToolRounds(Endings):
         if not (self.tools and complete) or index != len(self.history) - 1:
             return False
         runs = [
-            _run_of(part, index, part_index, approved=False)
+            _run_of(part, index, part_index, approved=part.state == "approval-responded")
             for part_index, part in calls_of_last_step(self.history.at(index))
-            if self._runs_here(part) and part.state == "input-available"
+            if self._runs_here(part) and _is_to_run(part)
         ]
         if runs:
             self.round = ToolRound(exchange.turn, runs)
@@ -62,7 +63,7 @@ class ToolRounds(Endings):
             again = part.build()
             before = had.get(again.tool_call_id)
             if before is not None and self._runs_here(again) and _is_repeated(again, before):
-                part.replace(wire_form(before))
+                part.replace(_end_of(before))
                 exchange.emit(PartUpdated(exchange.draft.id, part.index))
                 self.history.written()
 
@@ -226,7 +227,16 @@ class ToolRounds(Endings):
             return answer
         if not answer.approved:
             return Denial(answer)
-        return ToolOutput.error(own[2].tool_call_id, TOO_LATE)
+        # In the reply that is coming it is noted: the call runs when that is complete.
+        return answer if self._is_coming(*own) else TooLate(answer, TOO_LATE)
+
+    def _is_coming(self, message_index: int, part_index: int, part: AnyToolPart) -> bool:
+        """Whether a call is of the reply that is coming now, and of its last step."""
+        exchange = self.exchange
+        if exchange is None or exchange.message_index != message_index:
+            return False
+        calls = calls_of_last_step(self.history.at(message_index))
+        return part_index >= exchange.draft.continued and (part_index, part) in calls
 
     def _own_call(self, answer: ApprovalResponse) -> tuple[int, int, AnyToolPart] | None:
         """The call of a tool of this side's that an approval is for, and where it stands."""
@@ -237,11 +247,28 @@ class ToolRounds(Endings):
         return None
 
 
+def _end_of(before: AnyToolPart) -> Fields:
+    """A call as it was; one that had begun to run, and has no end, is one that was stopped."""
+    fields = wire_form(before)
+    if before.state == "approval-responded" or before.preliminary:
+        fields.pop("preliminary", None)
+        return ToolOutput.error(before.tool_call_id, NO_RESULT).applied(fields)
+    return fields
+
+
 def _is_repeated(part: AnyToolPart, before: AnyToolPart) -> bool:
     """Whether a call that waits is one that did so no longer: models use ids again."""
     had = (before.tool_name, before.input)
     waits = part.state == "input-available" and before.state != "input-streaming"
     return waits and before.state != part.state and had == (part.tool_name, part.input)
+
+
+def _is_to_run(part: AnyToolPart) -> bool:
+    """Whether a call waits for nobody but this side."""
+    approved = None if part.approval is None else part.approval.approved
+    return part.state == "input-available" or (
+        part.state == "approval-responded" and approved is True
+    )
 
 
 def _run_of(part: AnyToolPart, message_index: int, part_index: int, approved: bool) -> ToolRun:

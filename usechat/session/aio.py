@@ -20,7 +20,7 @@ from usechat.session.actions import Actions, MessageInput, SendArguments
 from usechat.session.async_turn import AsyncTurn
 from usechat.session.driver import Driver, Host
 from usechat.session.flush import FlushTimer
-from usechat.session.toolbox import is_tool_of
+from usechat.session.toolbox import outside_tools
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
         turn = self._turns.get(id(state))
         if turn is None:
             turn = self._turns[id(state)] = AsyncTurn(state, self)
-        in_callback = self._calling or self._delivering or is_tool_of(self._engine.work)
+        in_callback = self._calling or self._delivering or self._driver.is_waiting_for_tool
         if in_callback and self._driver.task is not None and not state.over:
             turn._awaited = True
             self._adopted.append(state)
@@ -152,7 +152,8 @@ class AsyncChatSession(Actions[AsyncTurn]):
     def _call(self, call: Any) -> Any:
         self._calling += 1
         try:
-            return super()._call(call)
+            with outside_tools():
+                return super()._call(call)
         finally:
             self._calling -= 1
 
@@ -182,10 +183,11 @@ class AsyncChatSession(Actions[AsyncTurn]):
         self._timer.delivered()
         self._delivering = True
         try:
-            while outbox.changed or self._batches:
-                self._batches.extend(outbox.take())
-                while self._batches:
-                    self._tell(self._batches.popleft())
+            with outside_tools():
+                while outbox.changed or self._batches:
+                    self._batches.extend(outbox.take())
+                    while self._batches:
+                        self._tell(self._batches.popleft())
         finally:
             self._delivering = False
 
@@ -216,21 +218,21 @@ class AsyncChatSession(Actions[AsyncTurn]):
         await self._drive_adopted()
 
     async def _drive_adopted(self) -> None:
-        """Bring to an end what callbacks of this drive have begun."""
-        while self._adopted:
-            turn = self._adopted[0]
-            # One that waits in a paused queue is for whoever lets the queue go on.
+        """Bring to an end what callbacks and tools of this chat have begun, as far as it can go."""
+        tried: set[TurnState] = set()
+        while turn := next((t for t in self._adopted if t not in tried), None):
+            tried.add(turn)
+            # One that waits for the user, or in a paused queue, is for a later drive.
             with suppress(QueuePausedError):
                 if not (turn.queued and self._engine.work is None):
                     await self._timer.beside(
                         lambda turn=turn: self._driver.until_over(turn),  # type: ignore[misc]
                         needed=True,
                     )
-            if self._adopted and self._adopted[0] is turn:
-                self._adopted.pop(0)
+            self._adopted = [t for t in self._adopted if not t.over]
 
     def _check_not_inside(self) -> None:
-        if self._driver.task == anyio.get_current_task().id or is_tool_of(self._engine.work):
+        if self._driver.is_waiting_for_this:
             raise ChatBusyError(
                 "This task is moving the chat on and would wait for itself. "
                 "Await the turn in another task."

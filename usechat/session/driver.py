@@ -20,7 +20,7 @@ from usechat.errors import QueuePausedError
 from usechat.model.chunks import UIMessageChunk
 from usechat.session import replies
 from usechat.session.replies import Reply
-from usechat.session.toolbox import Toolbox, ToolRunner
+from usechat.session.toolbox import Toolbox, ToolRunner, is_tool_of
 from usechat.tools.running import ToolReport
 from usechat.transport.base import ChatTransport
 
@@ -66,7 +66,7 @@ class Driver:
         self.task: int | None = None
         """The task that is moving the chat on."""
         self.thread: int | None = None
-        """The thread of the loop on which the chat was moved on last."""
+        """The thread of those who wait for a turn; None: nobody does."""
 
     def claim(self, turn: TurnState) -> None:
         """Somebody waits for a turn, and will move it on.
@@ -75,6 +75,7 @@ class Driver:
             turn: the turn.
         """
         self._claims[turn] += 1
+        self.thread = threading.get_ident()
 
     def release(self, turn: TurnState) -> None:
         """Somebody no longer waits for a turn; others may move it on.
@@ -86,6 +87,8 @@ class Driver:
         if not self._claims[turn]:
             del self._claims[turn]
             self._progress.set()
+        if not self._claims:
+            self.thread = None
 
     def _is_left_to_others(self, turn: TurnState, work: Exchange | ToolRound) -> bool:
         """Whether the turn that runs has somebody who waits for it, and is not this one.
@@ -93,6 +96,19 @@ class Driver:
         Whoever reads a reply ends it when cancelled: that must not happen to another's turn.
         """
         return work.turn is not turn and work.turn in self._claims
+
+    @property
+    def is_waiting_for_this(self) -> bool:
+        """Whether the task that moves the chat on waits for who asks: a callback's await, a tool.
+
+        A tool that has ended its own round is waited for all the same.
+        """
+        return self.task == anyio.get_current_task().id or self.is_waiting_for_tool
+
+    @property
+    def is_waiting_for_tool(self) -> bool:
+        """Whether it waits for who asks, and that is a tool."""
+        return self.task is not None and is_tool_of(self._work)
 
     def progressed(self) -> None:
         """An exchange, a call or a turn has begun or ended: break off, wake those who wait."""
@@ -143,7 +159,7 @@ class Driver:
             await self._next_progress()
 
     async def _move(self, turn: TurnState, work: Exchange | ToolRound, read: Reading) -> None:
-        self.task, self.thread = anyio.get_current_task().id, threading.get_ident()
+        self.task = anyio.get_current_task().id
         self._work = work
         work.turn.abandoned = False  # somebody cares, if only for what comes after it
         try:
@@ -171,8 +187,8 @@ class Driver:
             if self.task is None:
                 self.task = anyio.get_current_task().id
                 await self._leave()
-            elif self.task == anyio.get_current_task().id:
-                return  # in a function that it awaits itself; it will leave when that returns
+            elif self.is_waiting_for_this:
+                return  # it will leave when that returns
             else:
                 with anyio.CancelScope(shield=True):
                     await self._next_progress()
@@ -219,15 +235,29 @@ class Driver:
     async def _read_to_end(self, turn: TurnState, exchange: Exchange, reply: Reply) -> None:
         def take(chunks: list[UIMessageChunk]) -> bool:
             self._apply(exchange, chunks)
-            return not (exchange.over or turn.over or self._is_left_to_others(turn, exchange))
+            return not exchange.over
 
         try:
-            ended = await replies.read_into(reply, take)
+            if exchange.turn is turn:
+                ended = await replies.read_into(reply, take)
+            else:
+                ended = await self._read_for_others(turn, exchange, reply)
         except Exception as error:
             self._host.drive(replies.failed(self._engine, exchange, error))
         else:
             if ended:
                 self._host.drive(self._engine.finish(exchange))
+
+    async def _read_for_others(self, turn: TurnState, exchange: Exchange, reply: Reply) -> bool:
+        """Read the reply of another turn, as long as nobody else does.
+
+        Piece by piece: between two of them nothing is being read that this task would have to end.
+        """
+        async for chunks in reply:
+            self._apply(exchange, chunks)
+            if exchange.over or turn.over or self._is_left_to_others(turn, exchange):
+                return False
+        return True
 
     def _apply(self, exchange: Exchange, chunks: list[UIMessageChunk]) -> None:
         engine, flush = self._engine, self._host.flush

@@ -190,8 +190,7 @@ class Reader:
             self._nothing_came = True
             if reply is None:
                 return
-            while not await replies.read_into(reply, partial(self._take, exchange)):
-                await self._room_is_made()
+            await replies.read_into(reply, partial(self._take, exchange), self._room_is_made)
         except BaseException as error:  # also SystemExit, and a cancellation that is not ours
             # What fails while it is cancelled is put too, and dropped: its exchange is over.
             if not isinstance(error, Exception) and self._is_ours(error, reading):
@@ -210,12 +209,12 @@ class Reader:
         return ending or isinstance(error, GeneratorExit)
 
     def _take(self, exchange: Exchange, chunks: list[UIMessageChunk]) -> bool:
-        """Put what came of a reply; whether there is room for more."""
+        """Put what came of a reply."""
         is_first = self._nothing_came
         self._nothing_came = False
         item = Item(exchange, chunks, size=size_of(chunks))
         self._put_now(item, is_first or is_urgent(chunks))
-        return self._room is None
+        return True
 
     async def _put(self, item: Item, urgent: bool) -> None:
         self._put_now(item, urgent)

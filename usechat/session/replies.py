@@ -19,6 +19,7 @@ from usechat.errors import (
 )
 from usechat.model.chunks import UIMessageChunk
 from usechat.transport.base import ChatTransport
+from usechat.transport.body import no_pause
 from usechat.transport.reconnecting import ReconnectingReply
 from usechat.transport.reply import HttpReply
 
@@ -52,21 +53,27 @@ async def ask(transport: ChatTransport, request: ChatRequest) -> Reply | None:
     return aiter(reply)
 
 
-async def read_into(reply: Reply, take: Callable[[list[UIMessageChunk]], bool]) -> bool:
-    """Hand on what comes of a reply.
+async def read_into(
+    reply: Reply,
+    take: Callable[[list[UIMessageChunk]], bool],
+    pause: Callable[[], Awaitable[None]] = no_pause,
+) -> bool:
+    """Hand on what comes of a reply, as much at once as has come.
 
     Args:
         reply: the reply.
-        take: gets chunks; it says whether to go on.
+        take: gets chunks; it says whether anything of the reply is still wanted.
+        pause: awaited between two reads.
 
     Returns:
-        Whether the reply has ended; else ``take`` has had enough.
+        Whether the reply has ended; else nothing of it is wanted any more.
     """
     if isinstance(reply, (HttpReply, ReconnectingReply)):
-        return await reply.read_into(take)
+        return await reply.read_into(take, pause)
     async for chunks in reply:
         if not take(chunks):
             return False
+        await pause()
     return True
 
 

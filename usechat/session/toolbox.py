@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeAlias
@@ -51,6 +52,20 @@ def is_tool_of(work: object) -> bool:
             return True
         mark = mark.outer
     return False
+
+
+@contextmanager
+def outside_tools() -> Iterator[None]:
+    """While a tool's action calls observers and callbacks: they, and their tasks, are no tool."""
+    mark = _tool.get()
+    if mark is None:
+        yield
+        return
+    _tool.set(mark.outer)
+    try:
+        yield
+    finally:
+        _tool.set(mark)
 
 
 class Toolbox:
@@ -155,7 +170,7 @@ class ToolRunner:
         context = ToolContext(self._chat, run.tool_call_id, threading.Event())
         self._contexts[run] = context
         self.tell_stopped()  # it may be over since before there was a context to tell
-        report = partial(self._report, round, run, mark)
+        report = partial(self._report, round, run)
         try:
             with anyio.CancelScope() as self._scopes[run]:
                 await run_tool(self._tools[run.tool_name], run.input, context, run.approved, report)
@@ -168,9 +183,7 @@ class ToolRunner:
             del self._scopes[run], self._contexts[run]
             self._wake.set()
 
-    async def _report(
-        self, round: ToolRound, run: ToolRun, mark: _Mark, report: ToolReport
-    ) -> None:
+    async def _report(self, round: ToolRound, run: ToolRun, report: ToolReport) -> None:
         engine, call_id = self._engine, run.tool_call_id
         steps: Callable[[], Steps[None]]
         if isinstance(report, Preliminary):
@@ -183,8 +196,5 @@ class ToolRunner:
             steps = partial(engine.tool_ended, round, run, answer)
         else:
             steps = partial(engine.tool_asks, round, run)
-        _tool.set(mark.outer)  # observers are no tool, nor are the tasks that they begin
-        try:
+        with outside_tools():
             await self._apply(round, steps, report)
-        finally:
-            _tool.set(mark)

@@ -6,7 +6,7 @@ costs its way through the session. Here what can be had without waiting is taken
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from types import coroutine
 from typing import Any
@@ -17,6 +17,10 @@ import httpx
 from usechat.transport.failures import failures, translated
 
 _MOST = 16 * 1024  # bytes that are taken together: who shares the interpreter waits no longer
+
+
+async def no_pause() -> None:
+    """Go on at once."""
 
 
 class Body:
@@ -44,14 +48,18 @@ class Body:
         except failures() as error:
             raise translated(error, self._what) from error
 
-    async def read_into(self, take: Callable[[bytes], bool]) -> bool:
+    async def read_into(
+        self, take: Callable[[bytes], bool], pause: Callable[[], Awaitable[None]] = no_pause
+    ) -> bool:
         """Hand on all that has come, and again what comes then.
 
         When something is handed on the next read has begun: only so is it known that it must
         wait. Until that is over nothing else is awaited here, nor a scope opened.
 
         Args:
-            take: a plain function that gets bytes; it says whether to go on.
+            take: a plain function that gets bytes; it says whether to go on. What it is told
+                after it has said no is not lost, but that is known only with the next piece.
+            pause: awaited where no read is under way.
 
         Returns:
             Whether the body has ended; else ``take`` has had enough.
@@ -75,10 +83,14 @@ class Body:
                 except failures() as error:
                     failure = failure or translated(error, self._what)
                     failure.__cause__ = failure.__cause__ or error
+                except anyio.get_cancelled_exc_class():
+                    if failure is None:
+                        raise
                 if failure is not None:
                     break
                 if self._held is None or enough:
                     return self._held is None
+                await pause()
         assert failure is not None
         raise failure
 
@@ -164,6 +176,7 @@ async def unwind(body: AsyncIterator[Any]) -> None:
 def _pieces_of(response: httpx.Response) -> AsyncIterator[bytes]:
     """The pieces as they come: what httpx does to them costs half as much again as the reading."""
     raw = response.stream
-    if "content-encoding" in response.headers or response.is_stream_consumed:
+    is_used = response.is_stream_consumed or response.is_closed
+    if is_used or "content-encoding" in response.headers:
         return response.aiter_bytes()
     return aiter(raw) if isinstance(raw, httpx.AsyncByteStream) else response.aiter_bytes()

@@ -76,11 +76,14 @@ class ReconnectingReply:
             if not await self._goes_on(failure):
                 raise StopAsyncIteration from failure
 
-    async def read_into(self, take: Callable[[list[UIMessageChunk]], bool]) -> bool:
+    async def read_into(
+        self, take: Callable[[list[UIMessageChunk]], bool], pause: Callable[[], Awaitable[None]]
+    ) -> bool:
         """As ``HttpReply.read_into``.
 
         Args:
             take: gets the chunks; it says whether to go on.
+            pause: awaited where no read is under way.
         """
 
         def take_new(chunks: list[UIMessageChunk]) -> bool:
@@ -92,7 +95,7 @@ class ReconnectingReply:
             assert self._reply is not None
             failure: TransportError | None = None
             try:
-                if not await self._reply.read_into(take_new):
+                if not await self._reply.read_into(take_new, pause):
                     return False
             except _BROKEN as error:
                 failure = error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import anyio
@@ -12,7 +12,7 @@ from usechat.engine.exchange import Response
 from usechat.errors import HTTPStatusError
 from usechat.model.chunks import UIMessageChunk
 from usechat.transport.body import Body
-from usechat.transport.failures import place
+from usechat.transport.failures import failures, place, translated
 from usechat.wire.decoder import Decoder
 
 _ERROR_BODY = 64 * 1024
@@ -83,14 +83,17 @@ class HttpReply:
             if self._ended:
                 raise StopAsyncIteration
             piece = await self.read()
-            chunks = self._end() if piece is None else self._decoder.feed(piece)
+            chunks = await self._end() if piece is None else self._decoder.feed(piece)
         return chunks
 
-    async def read_into(self, take: Callable[[list[UIMessageChunk]], bool]) -> bool:
+    async def read_into(
+        self, take: Callable[[list[UIMessageChunk]], bool], pause: Callable[[], Awaitable[None]]
+    ) -> bool:
         """Hand on the chunks that come, those of a whole network read at once.
 
         Args:
             take: a plain function that gets them; it says whether to go on.
+            pause: awaited where no read is under way.
 
         Returns:
             Whether the reply has ended; else ``take`` has had enough.
@@ -112,10 +115,10 @@ class HttpReply:
         chunks = self._open()
         if chunks and not take(chunks):
             return False
-        if not self._ended:
-            if not await self._body.read_into(take_bytes):
+        if decoder.error is None and not self._ended:
+            if not await self._body.read_into(take_bytes, pause):
                 return False
-            chunks = self._end()
+            chunks = await self._end()
             if chunks:
                 take(chunks)
         if decoder.error is not None:
@@ -128,8 +131,12 @@ class HttpReply:
         self._opened = True
         return self._decoder.open()
 
-    def _end(self) -> list[UIMessageChunk]:
+    async def _end(self) -> list[UIMessageChunk]:
         self._ended = True
+        try:
+            await self._http.aclose()  # gives the connection back
+        except failures() as error:
+            raise translated(error, self.what) from error
         return self._decoder.close()
 
     async def read(self) -> bytes | None:
