@@ -269,3 +269,28 @@ def test_the_hosts_thread_runs_flushes_while_it_waits(held: Held) -> None:
         turn = chat.send_message("Hi")
         Asked(lambda: (told(held.began), released(held)))
         assert turn.wait(PATIENCE).text == "Done."
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_tool_of_a_chat_within_a_tool_cannot_wait_for_the_outer_turn(kind: str) -> None:
+    inner = ChatSession(scripted(calls(call("ask_outer")), answer("Inner.")))
+    outer = ChatSession(scripted(calls(call("ask_inner")), answer("Outer.")))
+    turns: list[Turn] = []
+
+    def ask_outer() -> str:
+        return turns[0].wait().text
+
+    async def ask_outer_async() -> str:
+        return ask_outer()
+
+    inner.tool(name="ask_outer")(ask_outer if kind == "plain" else ask_outer_async)
+
+    @outer.tool
+    def ask_inner() -> Any:
+        return outputs(inner.send_message("Hi").wait().message)[0]
+
+    with inner, outer:
+        turns.append(outer.send_message("Hi"))
+        turns[0].wait(PATIENCE)
+    assert turns[0].text == "Outer."
+    assert outputs(turns[0].message)[0].startswith("ChatBusyError: ")

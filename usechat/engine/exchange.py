@@ -164,6 +164,7 @@ class TurnState:
         requests: how many it has made.
         exchange: the running one, or the last.
         first_part: where its own parts begin in its message.
+        caller: the tool that has begun it, for the session; None: no tool.
     """
 
     options: RequestOptions
@@ -177,6 +178,7 @@ class TurnState:
     requests: int = 0
     exchange: Exchange | None = None
     first_part: int = 0
+    caller: Any = None
 
     def wait_again(self) -> None:
         """Be as it was before it began: one that waits in the queue."""

@@ -16,6 +16,7 @@ from usechat.session.base import SessionBase
 from usechat.session.checks import checked_messages
 from usechat.session.files import FileInput
 from usechat.session.observers import must_be_plain
+from usechat.session.toolbox import calling_tool
 from usechat.session.user_input import plain, text_of_input, user_message
 from usechat.tools.tool import NeedsApprovalFunction, Tool, as_tool
 from usechat.transport.options import Body, Headers
@@ -313,6 +314,8 @@ class Actions(SessionBase[TurnT]):
 
     def _act(self, steps: Steps[TurnState]) -> TurnT:
         turn = self._run(steps)
+        if turn.caller is None:
+            turn.caller = calling_tool()
         return self._look(lambda: self._turn(turn))
 
 

@@ -54,6 +54,11 @@ def is_tool_of(work: object) -> bool:
     return False
 
 
+def calling_tool() -> Any:
+    """The tool that calls this, for ``TurnState.caller``; None: no tool does."""
+    return _tool.get()
+
+
 @contextmanager
 def outside_tools() -> Iterator[None]:
     """While a tool's action calls observers and callbacks: they, and their tasks, are no tool."""
@@ -165,7 +170,8 @@ class ToolRunner:
             raise failures[0]
 
     async def _run_one(self, round: ToolRound, run: ToolRun, failures: list[BaseException]) -> None:
-        mark = _Mark(round, _tool.get())
+        # The turn may be driven by somebody else than the tool that has begun it and waits for it.
+        mark = _Mark(round, _tool.get() or round.turn.caller)
         _tool.set(mark)
         context = ToolContext(self._chat, run.tool_call_id, threading.Event())
         self._contexts[run] = context

@@ -118,7 +118,8 @@ class HttpOptions(TypedDict, total=False):
         reconnect: go on with a reply whose connection broke, if the endpoint can resume: True, or
             a ``Reconnect`` that says how often; default False.
         client: an ``httpx.AsyncClient`` (or httpx2's) to use; it is neither closed nor changed.
-        timeout: seconds, or an ``httpx.Timeout``; default 10 to connect, 300 between bytes.
+        timeout: seconds, or an ``httpx.Timeout``; default 10 to connect, 300 between bytes (the
+            next read has begun while observers of an ``AsyncChatSession`` are told of the last).
         max_event_size: the most characters of one event; default 16 Mi.
         prepare_send_request: may change each request with messages; also async.
         prepare_reconnect_request: may change each resume; also async.
