@@ -23,7 +23,7 @@ from usechat import (
 )
 from usechat.engine.tool_rounds import NO_RESULT
 from usechat.session.loop_thread import running_loop_thread
-from usechat.testing import FakeServer
+from usechat.testing import HANG, FakeServer
 
 # ------------------------------------------------------------ what is called
 
@@ -237,13 +237,17 @@ def left_by_its_host(held: Held) -> Iterator[Turn]:
             raise RuntimeError("the window is gone")
         host(fn)
 
-    chat = host.ask(lambda: ChatSession(scripted(HELD), dispatch=dispatch, tools=[held.hold]))
-    turn = host.ask(lambda: chat.send_message("Hi"))
-    told(held.began)
-    gone.set()
-    yield turn
-    chat.close()
-    host.end()
+    # What came before the host was gone may let the turn go on.
+    transport = scripted(HELD, [HANG])
+    chat = host.ask(lambda: ChatSession(transport, dispatch=dispatch, tools=[held.hold]))
+    try:
+        turn = host.ask(lambda: chat.send_message("Hi"))
+        told(held.began)
+        gone.set()
+        yield turn
+    finally:
+        chat.close()
+        host.end()
 
 
 def test_a_host_that_is_gone_ends_the_tools(held: Held, logged: Any) -> None:
