@@ -156,7 +156,7 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
-class TooLate:
+class TooLate(Denial):
     """The end of a call that was approved when nobody waited for it any more.
 
     Attributes:
@@ -164,21 +164,7 @@ class TooLate:
         error_text: what the model is told.
     """
 
-    response: ApprovalResponse
     error_text: str
-
-    @property
-    def of(self) -> str:
-        """What it answers, for messages."""
-        return self.response.of
-
-    def matches(self, part: ToolCallPart) -> bool:
-        """Whether a part is meant.
-
-        Args:
-            part: any tool call.
-        """
-        return self.response.matches(part)
 
     def applied(self, fields: Mapping[str, Any]) -> Fields:
         """The fields of a part with the answer in it.
@@ -210,7 +196,7 @@ class ApprovalRequest:
         return {**fields, "state": "approval-requested", "approval": {"id": self.approval_id}}
 
 
-Answer = ToolOutput | ApprovalResponse | Denial | TooLate
+Answer = ToolOutput | ApprovalResponse | Denial
 """Something that a tool call waited for."""
 
 
