@@ -711,6 +711,11 @@ def test_a_yes_while_the_reply_is_coming_runs_the_call_when_it_is_complete() -> 
     assert (chat.round.turn, chat.running().approved) == (turn, True)
     chat.end("sun")
     assert chat.exchange.request.messages[-1].tool_parts[0].output == "sun"
+    chat.reply(STEP, text("Sunny."))
+    chat.send("Bye")
+    chat.reply(start("a2"), text("Bye."))
+    chat.send(None)  # no approval waits to be sent
+    assert chat.exchange.request.message_id == "a2"
 
 
 def test_a_no_while_the_reply_is_coming_is_its_end() -> None:

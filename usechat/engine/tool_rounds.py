@@ -50,6 +50,8 @@ class ToolRounds(Endings):
         if runs:
             self.round = ToolRound(exchange.turn, runs)
             self._set_status("run", None)
+            if any(run.approved for run in runs):
+                self._pending_approval = None  # that is not for the server
         return bool(runs)
 
     def _keep_ends(self, exchange: Exchange) -> None:
