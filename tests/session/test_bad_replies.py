@@ -294,9 +294,7 @@ async def test_stop_ends_a_silence_at_once(silence: Handler, text: str) -> None:
 
     async with chatting(handlers(handle)) as (chat, server):
         turn = chat.send_message("Hi")
-        if text:
-            chat.on(TextDelta, lambda _: chat.stop())
-        with anyio.fail_after(PATIENCE):
+        with chat.on(TextDelta, lambda _: chat.stop()), anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(turn.wait)
                 await silent_now.wait()
