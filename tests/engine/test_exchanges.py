@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from usechat.engine.exchange import RequestOptions, Response
+from usechat.engine.exchange import Finish, RequestOptions, Response
 from usechat.errors import ConnectionBrokenError, ServerError
 
 from .harness import (
@@ -477,3 +477,20 @@ def test_a_step_that_a_broken_reply_went_on_from_is_not_lost() -> None:
     chat.reply(start("a1"), STEP, text("It is."))
     assert [part["type"] for part in chat.reply_parts()] == ["tool-weather", "step-start", "text"]
     assert (turn.first_part, chat.texts()[-1]) == (1, "assistant: It is.")
+
+
+def test_a_replay_that_breaks_off_sooner_in_its_reasoning_leaves_what_was_there() -> None:
+    thought = {"type": "reasoning-start", "id": "r"}
+    finishes: list[Finish] = []
+    chat = Chat(callbacks={"on_finish": finishes.append})
+    chat.send()
+    chat.receive(start("a1"), thought, {"type": "reasoning-delta", "id": "r", "delta": "Hm, hm"})
+    chat.fail(GONE)
+    chat.resume()
+    chat.receive(start("a1"), thought, {"type": "reasoning-delta", "id": "r", "delta": "Hm"})
+    chat.fail(GONE)
+    assert chat.reply_parts()[0]["text"] == "Hm, hm"
+    assert finishes[-1].message == chat.messages[-1]
+    chat.resume()  # this time the server goes on
+    chat.receive(text("So."))
+    assert [part.get("text") for part in chat.reply_parts()] == ["Hm, hm", "So."]

@@ -35,6 +35,7 @@ from .harness import (
     user,
 )
 
+GONE = ConnectionBrokenError("gone")
 WEATHER = ToolDefinition("weather", "Says what it is like.", {"type": "object"})
 CALLED = [STEP, tool("input-available"), END_STEP]
 OF_THE_ACTION = RequestOptions({"x-a": "1"}, {"b": 2}, "m")
@@ -651,7 +652,6 @@ def test_what_a_new_reply_calls_with_an_older_id_runs() -> None:
     assert chat.running().message_index == 3
 
 
-GONE = ConnectionBrokenError("gone")
 BREAKS: dict[str, Callable[[Chat], object]] = {
     "broken": lambda chat: chat.fail(GONE),
     "stopped": Chat.stop,
@@ -716,6 +716,45 @@ def test_a_yes_while_the_reply_is_coming_runs_the_call_when_it_is_complete() -> 
     chat.reply(start("a2"), text("Bye."))
     chat.send(None)  # no approval waits to be sent
     assert chat.exchange.request.message_id == "a2"
+
+
+NO_ROUNDS: dict[str, Callable[[Chat], object]] = {
+    "cut": lambda chat: (chat.receive(END_STEP, finish("length")), chat.finish()),
+    "incomplete": Chat.finish,
+    "stopped": Chat.stop,
+    "broken": lambda chat: chat.fail(GONE),
+}
+
+
+@pytest.mark.parametrize("end", NO_ROUNDS.values(), ids=NO_ROUNDS)
+def test_a_yes_that_nothing_comes_of_is_the_end_of_the_call(end: Callable[[Chat], object]) -> None:
+    chat = ToolChat(when_busy="queue")
+    turn = chat.send()
+    chat.receive(start("a1"), STEP, tool("input-available"))
+    chat.receive(tool("approval-request", approvalId="ap1"))
+    chat.approve()
+    chat.events()
+    end(chat)
+    part = chat.messages[-1].tool_parts[0]
+    assert (part.state, part.error_text, turn.message) == (
+        "output-error",
+        NO_RESULT,
+        chat.messages[-1],
+    )
+    assert chat.events(PartUpdated) == [PartUpdated("a1", 1)]
+    chat.send("On")
+    assert chat.exchange.request.messages[-1].text == "On"
+
+
+def test_an_answer_during_a_replay_that_breaks_off_is_kept() -> None:
+    waits = call("input-available", input={}, toolName="x")
+    waits = {**waits, "type": "tool-theirs"}
+    chat = ToolChat(user(), assistant(waits, {"type": "text", "text": "Hm"}))
+    chat.resume()
+    chat.receive(start("a1"), tool("input-available", toolName="theirs", input={}))
+    chat.output("sun")
+    chat.fail(GONE)
+    assert chat.messages[-1].tool_parts[0].output == "sun"
 
 
 def test_a_no_while_the_reply_is_coming_is_its_end() -> None:

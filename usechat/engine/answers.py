@@ -156,6 +156,23 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted(Denial):
+    """An answer for this side, while the reply with the call is still coming.
+
+    Attributes:
+        response: the approval.
+    """
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields of a part with the answer in it.
+
+        Args:
+            fields: the part in wire form.
+        """
+        return self.response.applied(fields)
+
+
+@dataclass(frozen=True, slots=True)
 class TooLate(Denial):
     """The end of a call that was approved when nobody waited for it any more.
 

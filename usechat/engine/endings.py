@@ -55,9 +55,11 @@ class Endings(Exchanges):
                 yield from self._go_on(turn)
         except CallbackError as error:
             yield from self._finish_failed(turn, error)
+            self._end_noted(exchange)
             return
         if self._is_working(turn):
             return
+        self._end_noted(exchange)
         self._close_turn(turn, outcome_of(exchange, self.require_finish))
         if interrupted:
             self._pause()
@@ -97,6 +99,7 @@ class Endings(Exchanges):
             return
         self._end(exchange)
         self._keep_longer(exchange)
+        self._end_noted(exchange)
         self._set_status("fail", error)
         if not exchange.connecting:
             self._note_interruption(exchange, failed=True)
@@ -125,6 +128,10 @@ class Endings(Exchanges):
         """Give calls that a resumed reply has brought again the end that they have had."""
 
     @abstractmethod
+    def _end_noted(self, exchange: Exchange) -> None:
+        """End calls that were allowed while their reply was coming, and that nothing runs now."""
+
+    @abstractmethod
     def _begin_round(self, exchange: Exchange) -> bool:
         """Begin the tool calls of a reply that run on this side; whether there are any."""
 
@@ -151,6 +158,7 @@ class Endings(Exchanges):
             self._resumable = None
         self._end(exchange)
         self._keep_longer(exchange)
+        self._end_noted(exchange)
         self._set_status("settle", None)
         yield from self._tell_stopped(exchange)
 
@@ -172,6 +180,7 @@ class Endings(Exchanges):
         """
         self._end(exchange)
         self._keep_longer(exchange)
+        self._end_noted(exchange)
         yield from self._tell_stopped(exchange)
 
     def _tell_stopped(self, exchange: Exchange) -> Steps[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from usechat.engine.core import ChatCore
 from usechat.engine.draft import Draft
@@ -225,11 +226,11 @@ class Exchanges(ChatCore, ABC):
         is_other = message_id != own
         resets = self._resets(exchange, is_other)
         exchange.resets = False
-        base = None if resets else exchange.draft.fields.get("metadata")
-        check_metadata(exchange, chunk, base, exchange.received - 1)
         if resets:
             self._begin_anew(exchange, message_id)
-        elif is_other:
+        base = exchange.draft.fields.get("metadata")
+        check_metadata(exchange, chunk, base, exchange.received - 1)
+        if is_other and not resets:
             self.history.rename(exchange, message_id)
         has_metadata = merge_metadata(exchange, chunk)
         if resets or given is not None or has_metadata:
@@ -265,10 +266,15 @@ class Exchanges(ChatCore, ABC):
         before, index = exchange.replaces, exchange.message_index
         if before is None or index is None or self.history.at(index).id != before.id:
             return
-        pairs = zip(_extent(self.history.at(index)), _extent(before), strict=True)
-        if any(now < then for now, then in pairs):
+        now, then = _extent(self.history.at(index)), _extent(before)
+        is_less = any(n < t for n, t in zip(now, then, strict=True))
+        if is_less and now.calls <= then.calls:  # an answer that came meanwhile counts more
             self.history.replace(index, before)
-            exchange.turn.message = before
+            short, longer = exchange.draft, Draft(before.id, before)
+            longer.continued, longer.finish_reason = short.continued, short.finish_reason
+            if self._resumable is short:
+                self._resumable = longer
+            exchange.draft, exchange.turn.message = longer, before
             self._changed()
 
     def _tool_called(self, exchange: Exchange, chunk: UIMessageChunk) -> Steps[None]:
@@ -293,10 +299,22 @@ class Exchanges(ChatCore, ABC):
             self._write(exchange)
 
 
-def _extent(message: UIMessage) -> tuple[int, int, int]:
-    """How far a message has come: its parts, its calls that have an end, its text."""
-    ended = [part for part in message.tool_parts if part.state.startswith("output-")]
-    return len(message.parts), len(ended), len(message.text)
+class _Extent(NamedTuple):
+    """How far a message has come: its calls, its parts, its text."""
+
+    calls: int
+    parts: int
+    text: int
+
+
+# How far a call has come.
+_STATES = ("input-streaming", "input-available", "approval-requested", "approval-responded")
+
+
+def _extent(message: UIMessage) -> _Extent:
+    ranks = [_STATES.index(p.state) if p.state in _STATES else 9 for p in message.tool_parts]
+    text = sum(len(getattr(part, "text", "")) for part in message.parts)
+    return _Extent(sum(ranks), len(message.parts), text)
 
 
 def _is_unfinished(message: UIMessage) -> bool:

@@ -14,6 +14,7 @@ from usechat.engine.answers import (
     ApprovalRequest,
     ApprovalResponse,
     Denial,
+    Noted,
     TooLate,
     ToolOutput,
     answered_at,
@@ -50,8 +51,6 @@ class ToolRounds(Endings):
         if runs:
             self.round = ToolRound(exchange.turn, runs)
             self._set_status("run", None)
-            if any(run.approved for run in runs):
-                self._pending_approval = None  # that is not for the server
         return bool(runs)
 
     def _keep_ends(self, exchange: Exchange) -> None:
@@ -68,6 +67,23 @@ class ToolRounds(Endings):
                 part.replace(_end_of(before))
                 exchange.emit(PartUpdated(exchange.draft.id, part.index))
                 self.history.written()
+
+    def _end_noted(self, exchange: Exchange) -> None:
+        """End calls that were allowed while their reply was coming, and that nothing runs now."""
+        index = exchange.message_index
+        if index is None:
+            return
+        for at, part in calls_of_last_step(self.history.at(index)):
+            if part.state == "approval-responded" and at >= exchange.draft.continued:
+                self._end_one(exchange.turn, index, at, part)
+
+    def _end_one(self, turn: TurnState, index: int, at: int, part: AnyToolPart) -> None:
+        if self._runs_here(part):
+            answer = ToolOutput.error(part.tool_call_id, NO_RESULT)
+            turn.message = answered_at(self.history.at(index), at, answer)
+            self.history.update(index, turn.message)
+            self.outbox.add(PartUpdated(turn.message.id, at))
+            self._changed()
 
     def _runs_here(self, part: AnyToolPart) -> bool:
         return not part.provider_executed and part.tool_name in self.tools
@@ -230,7 +246,7 @@ class ToolRounds(Endings):
         if not answer.approved:
             return Denial(answer)
         # In the reply that is coming it is noted: the call runs when that is complete.
-        return answer if self._is_coming(*own) else TooLate(answer, TOO_LATE)
+        return Noted(answer) if self._is_coming(*own) else TooLate(answer, TOO_LATE)
 
     def _is_coming(self, message_index: int, part_index: int, part: AnyToolPart) -> bool:
         """Whether a call is of the reply that is coming now, and of its last step."""

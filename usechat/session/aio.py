@@ -194,6 +194,7 @@ class AsyncChatSession(Actions[AsyncTurn]):
     @contextmanager
     def _claimed(self, turn: TurnState) -> Iterator[None]:
         """While somebody waits for a turn, the others who wait leave its reply to them."""
+        self._check_thread()
         self._driver.claim(turn)
         try:
             yield
@@ -223,12 +224,11 @@ class AsyncChatSession(Actions[AsyncTurn]):
         while turn := next((t for t in self._adopted if t not in tried), None):
             tried.add(turn)
             # One that waits for the user, or in a paused queue, is for a later drive.
-            with suppress(QueuePausedError):
-                if not (turn.queued and self._engine.work is None):
-                    await self._timer.beside(
-                        lambda turn=turn: self._driver.until_over(turn),  # type: ignore[misc]
-                        needed=True,
-                    )
+            with suppress(QueuePausedError), self._claimed(turn):
+                await self._timer.beside(
+                    lambda turn=turn: self._driver.while_possible(turn),  # type: ignore[misc]
+                    needed=True,
+                )
             self._adopted = [t for t in self._adopted if not t.over]
 
     def _check_not_inside(self) -> None:

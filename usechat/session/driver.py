@@ -75,7 +75,8 @@ class Driver:
             turn: the turn.
         """
         self._claims[turn] += 1
-        self.thread = threading.get_ident()
+        if self.thread is None:
+            self.thread = threading.get_ident()
 
     def release(self, turn: TurnState) -> None:
         """Somebody no longer waits for a turn; others may move it on.
@@ -128,6 +129,18 @@ class Driver:
             QueuePausedError: it waits in a queue that is paused.
         """
         while not turn.over:
+            await self._advance(turn, self._read_to_end)
+
+    async def while_possible(self, turn: TurnState) -> None:
+        """Move the chat on until a turn is over, or waits in the queue for the user.
+
+        Args:
+            turn: any of the chat's turns.
+
+        Raises:
+            QueuePausedError: it waits in a queue that is paused.
+        """
+        while not (turn.over or (turn.queued and self._engine.work is None)):
             await self._advance(turn, self._read_to_end)
 
     async def step(self, turn: TurnState) -> None:
