@@ -70,7 +70,8 @@ class ToolRounds(Endings):
 
     def _end_noted(self, exchange: Exchange) -> None:
         """End calls that were allowed while their reply was coming, and that nothing runs now."""
-        index = exchange.message_index
+        # By its id: on_finish may have changed the list.
+        index = self.history.find_reply(exchange.draft.id)
         if index is None:
             return
         for at, part in calls_of_last_step(self.history.at(index)):
