@@ -277,13 +277,12 @@ def test_elsewhere_they_only_wait(use: Callable[[Turn], None]) -> None:
 
 
 def test_elsewhere_they_take_events_from_then_on() -> None:
-    threads, began = Threads(), threading.Event()
-    with hosted(ALL, ALL, throttle=0) as (chat, host):
+    threads, gates = Threads(), [Gate(), Gate()]
+    transport = Paced(*([gate, *ALL] for gate in gates))
+    with hosted(transport, throttle=0) as (chat, host):
         threads.watch(chat)
-        chat.on(StatusChanged, lambda _: told(began))  # before that, nothing of the text is told
-        for _ in range(2):
-            began.clear()
-            take_events(chat.send_message("Hi"), began.set)
+        for gate in gates:
+            take_events(chat.send_message("Hi"), gate.open)
     assert {ident for seen in threads.seen.values() for ident in seen} == {host.thread.ident}
 
 

@@ -238,8 +238,11 @@ def test_leaving_a_stream_block_stops_its_turn() -> None:
 
 
 def test_events_are_iterated() -> None:
-    with chatting(GREETING) as chat:
-        seen = list(chat.send_message("Hi").events())
+    gate = Gate()
+    with ChatSession(Paced([gate, *GREETING])) as chat:
+        events = chat.send_message("Hi").events()
+        gate.open()  # events are taken from now on
+        seen = list(events)
         assert "".join(e.text for e in seen if isinstance(e, TextDelta)) == "Hello there"
         assert isinstance(seen[-1], TurnFinished)
         assert [e.status for e in seen if isinstance(e, StatusChanged)][-1] == "ready"
