@@ -29,9 +29,8 @@ STYLE = (
 )
 
 
-def _is_ours(case: str, name: str) -> bool:
-    others = ("SDK", "loop", "httpx")
-    return not name.startswith(others) and case in PANELS
+def _is_ours(name: str) -> bool:
+    return not name.startswith(("SDK", "loop", "httpx"))
 
 
 def _panel(case: dict[str, Any], top: int) -> Iterator[str]:
@@ -42,7 +41,7 @@ def _panel(case: dict[str, Any], top: int) -> Iterator[str]:
         value = entry["median"]["wall"]
         y = top + HEAD + row * (BAR + GAP)
         length = max((WIDTH - LEFT - RIGHT) * value / most, 1.5)
-        ours = _is_ours(case["name"], entry["name"])
+        ours = _is_ours(entry["name"])
         name = escape(entry["name"])
         colour = COLOURS["ours" if ours else "others"]
         yield f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>'

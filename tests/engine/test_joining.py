@@ -147,3 +147,31 @@ def test_a_reply_that_a_callback_ends_is_not_applied_further() -> None:
     by_many(chat, chunks, 100)
     assert chat.reply_parts()[0]["text"] == ""
     assert chat.events(StatusChanged)[-1] == StatusChanged("ready")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        [text_delta("\ud83d"), text_delta("\ude00")],
+        [delta(1, toolCallId="nobody's")],
+        [text_delta("a", providerMetadata={})],
+    ],
+    ids=["halves", "unknown call", "metadata"],
+)
+def test_what_cannot_be_joined_is_not_looked_through_again_and_again(piece: list[Any]) -> None:
+    """The looks at chunks grow as the chunks do."""
+    looks = 0
+
+    class Counted(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return super().__getitem__(index)
+
+    chat = Chat()
+    chat.send()
+    chat.receive(start("a1"), text_start())
+    chunks, at = Counted(piece * 500), 0
+    while at < len(chunks):
+        at, _ = chat.engine.receive_some(chat.exchange, chunks, at, len(chunks))
+    assert looks < 10 * len(chunks)

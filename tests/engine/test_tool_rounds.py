@@ -670,8 +670,7 @@ def test_a_replay_that_breaks_off_loses_no_end(end: Callable[[Chat], object], co
     chat.receive([start("a1"), *CALLED][:count])
     chat.events()
     end(chat)
-    assert chat.messages[1] == before or count == 3
-    assert chat.messages[1].tool_parts[0].output == "sun"
+    assert chat.messages[1] == before
     assert MessagesReplaced(1) in chat.events() or chat.states() == ["output-available"]
     chat.resume()
     chat.reply(start("a1"), CALLED)

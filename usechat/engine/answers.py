@@ -5,6 +5,7 @@ Source: ai 7.0.173, src/ui/chat.ts, addToolOutput and addToolApprovalResponse.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,11 +125,11 @@ class ApprovalResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class Denial:
-    """The end of a call that is not to run: it needs nobody else to say so.
+class Verdict(ABC):
+    """What the answer to an approval comes to where no server has to hear of it.
 
     Attributes:
-        response: the approval that was refused.
+        response: the answer.
     """
 
     response: ApprovalResponse
@@ -146,49 +147,46 @@ class Denial:
         """
         return self.response.matches(part)
 
+    @abstractmethod
     def applied(self, fields: Mapping[str, Any]) -> Fields:
         """The fields of a part with the answer in it.
 
         Args:
             fields: the part in wire form.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Denial(Verdict):
+    """The end of a call that is not to run."""
+
+    def applied(self, fields: Mapping[str, Any]) -> Fields:
+        """As ``Verdict.applied``."""
         return {**self.response.applied(fields), "state": "output-denied"}
 
 
 @dataclass(frozen=True, slots=True)
-class Noted(Denial):
-    """An answer for this side, while the reply with the call is still coming.
-
-    Attributes:
-        response: the approval.
-    """
+class Noted(Verdict):
+    """A yes while the reply with the call is still coming: it runs when that is complete."""
 
     def applied(self, fields: Mapping[str, Any]) -> Fields:
-        """The fields of a part with the answer in it.
-
-        Args:
-            fields: the part in wire form.
-        """
+        """As ``Verdict.applied``."""
         return self.response.applied(fields)
 
 
 @dataclass(frozen=True, slots=True)
-class TooLate(Denial):
+class TooLate(Verdict):
     """The end of a call that was approved when nobody waited for it any more.
 
     Attributes:
-        response: the approval that came too late.
+        response: the answer.
         error_text: what the model is told.
     """
 
     error_text: str
 
     def applied(self, fields: Mapping[str, Any]) -> Fields:
-        """The fields of a part with the answer in it.
-
-        Args:
-            fields: the part in wire form.
-        """
+        """As ``Verdict.applied``."""
         return ToolOutput.error(fields["toolCallId"], self.error_text).applied(fields)
 
 
@@ -213,7 +211,7 @@ class ApprovalRequest:
         return {**fields, "state": "approval-requested", "approval": {"id": self.approval_id}}
 
 
-Answer = ToolOutput | ApprovalResponse | Denial
+Answer = ToolOutput | ApprovalResponse | Verdict
 """Something that a tool call waited for."""
 
 

@@ -97,9 +97,7 @@ class Endings(Exchanges):
             logger.exception("on_error raised", exc_info=from_callback.__cause__)
         if exchange.over:
             return
-        self._end(exchange)
-        self._keep_longer(exchange)
-        self._end_noted(exchange)
+        self._end_early(exchange)
         self._set_status("fail", error)
         if not exchange.connecting:
             self._note_interruption(exchange, failed=True)
@@ -113,6 +111,12 @@ class Endings(Exchanges):
         self._close_turn(exchange.turn, "error", error)
         if exchange.connecting:
             yield from self.settle_queue()  # a resume that failed is no reason to wait
+
+    def _end_early(self, exchange: Exchange) -> None:
+        """End an exchange whose reply is not whole: what was there before it counts too."""
+        self._end(exchange)
+        self._keep_longer(exchange)
+        self._end_noted(exchange)
 
     def _note_resumable(self, exchange: Exchange, is_disconnect: bool) -> None:
         """Remember what a resume goes on with: a reply whose connection broke."""
@@ -156,9 +160,7 @@ class Endings(Exchanges):
         """
         if self._resumable is exchange.draft or exchange.connecting:
             self._resumable = None
-        self._end(exchange)
-        self._keep_longer(exchange)
-        self._end_noted(exchange)
+        self._end_early(exchange)
         self._set_status("settle", None)
         yield from self._tell_stopped(exchange)
 
@@ -178,9 +180,7 @@ class Endings(Exchanges):
         Args:
             exchange: the resume.
         """
-        self._end(exchange)
-        self._keep_longer(exchange)
-        self._end_noted(exchange)
+        self._end_early(exchange)
         yield from self._tell_stopped(exchange)
 
     def _tell_stopped(self, exchange: Exchange) -> Steps[None]:

@@ -161,8 +161,9 @@ class ChatEngine(Restoring):
         """
         self.check_open()
         if isinstance(answer, ApprovalResponse):
-            if self.exchange is not None and not self.busy and self._would_run(answer):
-                yield from self._end_running()  # a resume without an answer yet is in the way
+            in_the_way = self.exchange is not None and not self.busy  # a resume without an answer
+            if in_the_way and self._call_to_run(answer) is not None:
+                yield from self._end_running()
             turn = self._run_approved(answer, options)
             if turn is not None:
                 return turn

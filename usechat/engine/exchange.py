@@ -285,8 +285,9 @@ class Exchange:
     def announce(self) -> None:
         """Tell the observers of parts they do not know yet, or not as they are."""
         draft = self.draft
-        while self.answered:
-            self.emit(PartUpdated(draft.id, self.answered.pop()))
+        for index in self.answered:
+            self.emit(PartUpdated(draft.id, index))
+        self.answered.clear()
         while draft.announced < draft.written:
             self.outbox.add(PartAdded(draft.id, draft.announced))
             draft.announced += 1

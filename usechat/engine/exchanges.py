@@ -307,12 +307,13 @@ class _Extent(NamedTuple):
     text: int
 
 
-# How far a call has come.
+# How far a call has come that has no end.
 _STATES = ("input-streaming", "input-available", "approval-requested", "approval-responded")
 
 
 def _extent(message: UIMessage) -> _Extent:
-    ranks = [_STATES.index(p.state) if p.state in _STATES else 9 for p in message.tool_parts]
+    states = [part.state for part in message.tool_parts]
+    ranks = [_STATES.index(s) if s in _STATES else len(_STATES) for s in states]
     text = sum(len(getattr(part, "text", "")) for part in message.parts)
     return _Extent(sum(ranks), len(message.parts), text)
 

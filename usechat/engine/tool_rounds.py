@@ -215,10 +215,9 @@ class ToolRounds(Endings):
         It joins the calls that run, and goes on with their turn's options, or else is a turn of
         its own.
         """
-        if self.exchange is not None or not self._would_run(answer):
+        own = None if self.exchange is not None else self._call_to_run(answer)
+        if own is None:
             return None
-        own = self._own_call(answer)
-        assert own is not None
         message_index, part_index, part = own
         if self.round is None:
             turn = TurnState(options)
@@ -231,10 +230,10 @@ class ToolRounds(Endings):
         self._put(self.round, run, answer)
         return self.round.turn
 
-    def _would_run(self, answer: ApprovalResponse) -> bool:
-        """Whether an approval lets a call run on this side, if nothing else runs."""
+    def _call_to_run(self, answer: ApprovalResponse) -> tuple[int, int, AnyToolPart] | None:
+        """The call that an approval lets run on this side, if nothing else runs; as _own_call."""
         own = self._own_call(answer) if answer.approved else None
-        return own is not None and own[0] == len(self.history) - 1
+        return None if own is None or own[0] != len(self.history) - 1 else own
 
     def _without_server(self, answer: ApprovalResponse) -> Answer:
         """What an answer to an approval comes to where nothing is run of it.

@@ -74,12 +74,12 @@ def size_of(chunks: list[UIMessageChunk]) -> int:
     Args:
         chunks: what a transport gave.
     """
-    size = _CHUNK * (1 + len(chunks))
     try:
+        size = _CHUNK * (1 + len(chunks))
         for chunk in chunks:
             for value in chunk.values():
                 size += len(value) if type(value) is str else _size(value)
-    except AttributeError:
+    except (AttributeError, TypeError):
         return _CHUNK
     return size
 

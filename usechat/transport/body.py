@@ -57,8 +57,8 @@ class Body:
         wait. Until that is over nothing else is awaited here, nor a scope opened.
 
         Args:
-            take: a plain function that gets bytes; it says whether to go on. What it is told
-                after it has said no is not lost, but that is known only with the next piece.
+            take: a plain function that gets bytes; it says whether to go on. After a no the read
+                that has begun is waited for, and what it brings is held.
             pause: awaited where no read is under way.
 
         Returns:

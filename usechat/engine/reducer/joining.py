@@ -33,33 +33,35 @@ def join_deltas(
         no delta, or none that can be joined.
     """
     try:
-        kind, owner, texts = _run(chunks, first, end)
-        text = "".join(texts)
-    except (KeyError, TypeError):  # something of it is no chunk, as will be told in its place
-        return chunks[first], first + 1
-    # Halves of characters meet where deltas do. The first delta of an input makes its part, and
-    # the first of any shows what has not been shown yet (the begin of a step).
-    splits = not text.isascii() and HALF.search(text)
-    makes = kind == "tool-input-delta" and not is_shown(exchange, owner)
-    shows = exchange.draft.announced < len(exchange.draft.parts)
-    if len(texts) < 2 or splits or makes or shows:
-        return chunks[first], first + 1
-    whose, what = _FIELDS[kind]
-    return {"type": kind, whose: owner, what: text}, first + len(texts)
+        texts = _run(exchange, chunks, first, end)
+        if len(texts) > 1:
+            kind = chunks[first]["type"]
+            whose, what = _FIELDS[kind]
+            joined = {"type": kind, whose: chunks[first][whose], what: "".join(texts)}
+            return joined, first + len(texts)
+    except (KeyError, TypeError, AttributeError):
+        pass  # something of it is no chunk, as will be told in its place
+    return chunks[first], first + 1
 
 
-def _run(chunks: Sequence[UIMessageChunk], first: int, end: int) -> tuple[str, str, list[str]]:
-    """The deltas of one part at a place: their type, whose they are, their texts."""
-    kind = chunks[first]["type"]
-    texts: list[str] = []
-    if kind not in _FIELDS:
-        return kind, "", texts
+def _run(exchange: Exchange, chunks: Sequence[UIMessageChunk], first: int, end: int) -> list[str]:
+    """The texts of the deltas at a place that can be joined; what ends them is looked at once."""
+    kind, draft = chunks[first]["type"], exchange.draft
+    # The first delta shows what has not been shown yet: the begin of a step, the part of an input.
+    if kind not in _FIELDS or draft.announced < len(draft.parts):
+        return []
     whose, what = _FIELDS[kind]
     owner = chunks[first][whose]
+    if whose == "toolCallId" and not is_shown(exchange, owner):
+        return []
+    texts: list[str] = []
     for at in range(first, end):
         chunk = chunks[at]
         # With anything else in it, it says more than its text.
         if len(chunk) != 3 or chunk["type"] != kind or chunk[whose] != owner:
             break
-        texts.append(chunk[what])
-    return kind, owner, texts
+        text = chunk[what]
+        if not text.isascii() and HALF.search(text):
+            break  # halves of characters meet where deltas do
+        texts.append(text)
+    return texts
